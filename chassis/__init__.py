@@ -1,0 +1,1 @@
+"""The runtime every service stands on (a microservice chassis). Knows no service."""

@@ -1,0 +1,1 @@
+"""What crosses a service border: events, their envelope, money and names. Imports pydantic only."""
