@@ -1,0 +1,196 @@
+"""Stores: the engine that writes (one connection, one writer), the reader beside it, and column types.
+
+SQLite runs in WAL mode with `synchronous=FULL`: a commit that was answered survives a power cut. Every write
+transaction is `BEGIN IMMEDIATE`: a deferred one that turns from reading to writing fails at once when another process
+has written meanwhile.
+PostgreSQL runs with its default `synchronous_commit=on`.
+"""
+
+import asyncio
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.engine import URL, Dialect, RowMapping, make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+from sqlalchemy.types import TypeDecorator
+
+BUSY_TIMEOUT_MS = 5_000
+READ_THREADS = 2
+
+NAMING_CONVENTION = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+BigId = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+"""A 64-bit autoincrementing key; SQLite autoincrements only a column declared INTEGER."""
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC time. SQLite has no time zones, so the zone is put back on the way out."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("times are aware; a naive one was given")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Reader(Protocol):
+    """Reads for GET: no transaction is held, each statement sees what was committed before it."""
+
+    async def all(
+        self, statement: sa.Executable, parameters: Mapping[str, Any] | None = None
+    ) -> Sequence[RowMapping]: ...
+
+    async def first(
+        self, statement: sa.Executable, parameters: Mapping[str, Any] | None = None
+    ) -> RowMapping | None: ...
+
+    async def close(self) -> None: ...
+
+
+class Store:
+    """One service's database: `write_engine` for the writer, `reader` for everything that only looks."""
+
+    def __init__(self, url: str) -> None:
+        self.url = make_url(url)
+        self.dialect = self.url.get_backend_name()
+        match self.dialect:
+            case "sqlite":
+                _ensure_folder(self.url)
+                self.write_engine = _sqlite_engine(self.url)
+                self.reader: Reader = SqliteReader(self.url)
+            case "postgresql":
+                self.write_engine = create_async_engine(self.url, pool_size=4, max_overflow=4, pool_pre_ping=True)
+                self.reader = EngineReader(self.write_engine)
+            case other:
+                raise ValueError(f"unsupported database {other!r}: use sqlite+aiosqlite or postgresql+asyncpg")
+
+    @property
+    def sqlite_path(self) -> Path | None:
+        """The database file, None on PostgreSQL."""
+        return Path(self.url.database) if self.dialect == "sqlite" and self.url.database else None
+
+    async def close(self) -> None:
+        await self.reader.close()
+        await self.write_engine.dispose()
+
+
+class SqliteReader:
+    """Runs each query in one hop to a worker thread, on that thread's own synchronous connection.
+
+    An async driver pays a thread hop per cursor call; a point read is four of them. One hop for the whole query was
+    measured 2.7 times faster.
+    """
+
+    def __init__(self, url: URL, threads: int = READ_THREADS) -> None:
+        self._engine = sa.create_engine(
+            url.set(drivername="sqlite"),
+            isolation_level="AUTOCOMMIT",
+            poolclass=NullPool,
+            connect_args={"check_same_thread": False},
+        )
+        event.listen(self._engine, "connect", _read_pragmas)
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="reader")
+        self._local = threading.local()
+        self._connections: list[sa.Connection] = []
+
+    async def all(self, statement: sa.Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[RowMapping]:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._query, statement, parameters)
+
+    async def first(self, statement: sa.Executable, parameters: Mapping[str, Any] | None = None) -> RowMapping | None:
+        rows = await self.all(statement, parameters)
+        return rows[0] if rows else None
+
+    async def close(self) -> None:
+        self._pool.shutdown(wait=True)
+        for connection in self._connections:
+            connection.close()
+        self._engine.dispose()
+
+    def _query(self, statement: sa.Executable, parameters: Mapping[str, Any] | None) -> Sequence[RowMapping]:
+        return self._connection().execute(statement, parameters or {}).mappings().all()
+
+    def _connection(self) -> sa.Connection:
+        connection: sa.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._local.connection = self._engine.connect()
+            self._connections.append(connection)
+        return connection
+
+
+class EngineReader:
+    """Reads through an async engine's pool in autocommit mode: no begin, no rollback, one round trip."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    async def all(self, statement: sa.Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[RowMapping]:
+        async with self._engine.connect() as connection:
+            return (await connection.execute(statement, parameters or {})).mappings().all()
+
+    async def first(self, statement: sa.Executable, parameters: Mapping[str, Any] | None = None) -> RowMapping | None:
+        rows = await self.all(statement, parameters)
+        return rows[0] if rows else None
+
+    async def close(self) -> None:
+        """Nothing of its own to close: the pool is the store's."""
+
+
+def _sqlite_engine(url: URL) -> AsyncEngine:
+    engine = create_async_engine(url, pool_size=1, max_overflow=0)
+    event.listen(engine.sync_engine, "connect", _write_pragmas)
+    event.listen(engine.sync_engine, "begin", _begin_immediate)
+    return engine
+
+
+def _write_pragmas(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # the driver must not begin transactions behind our back
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+    cursor.execute("PRAGMA synchronous")
+    (synchronous,) = cursor.fetchone()
+    cursor.execute("PRAGMA journal_mode")
+    (journal,) = cursor.fetchone()
+    cursor.close()
+    if (synchronous, journal) != (2, "wal"):
+        raise RuntimeError(f"SQLite refused WAL with synchronous=FULL (journal {journal}, synchronous {synchronous})")
+
+
+def _begin_immediate(connection: sa.Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _read_pragmas(connection: Any, _record: object) -> None:
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+    cursor.execute("PRAGMA query_only=ON")
+    cursor.close()
+
+
+def _ensure_folder(url: URL) -> None:
+    if url.database and url.database != ":memory:":
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,315 @@
+"""The writer: every change of a service's state, from either door, goes through one task that batches transactions.
+
+It takes what is waiting (up to `MAX_BATCH` jobs), runs the handlers one after another in one transaction, flushes once,
+commits once, then answers all of them. If any job raises, the transaction is rolled back and the jobs run again one by
+one, so that a refused or poisonous one touches only itself. Inside a service nothing races.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar, cast
+from uuid import UUID
+
+import structlog
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from chassis.clock import Clock
+from chassis.context import MessageContext, current_context
+from chassis.db import Store
+from chassis.failpoints import Failpoints
+from chassis.idempotency import IdempotentRequest, Interrupted, StoredResponse
+from chassis.ids import Ids
+from chassis.inbox import claim
+from chassis.outbox import OutboxWriter
+from chassis.seedwork import DomainError, ErrorKind
+from chassis.unit_of_work import ConcurrencyError, RuntimeTables, Transaction, UnitOfWork
+from contracts.envelope import Event
+
+log = structlog.get_logger()
+
+UowT = TypeVar("UowT", bound=UnitOfWork)
+CommandT = TypeVar("CommandT")
+ResultT = TypeVar("ResultT")
+
+Handler = Callable[[CommandT, UowT], Awaitable[ResultT]]
+EventHandler = Callable[[Any, UowT], Awaitable[None]]
+
+MAX_BATCH = 64
+MAX_WAITING = 1_024
+CONFLICT_TRIES = 5
+_RETRYABLE_SQLSTATES = {"40001", "40P01"}  # serialization failure, deadlock: PostgreSQL asks to run it again
+
+
+class StoreUnavailableError(DomainError):
+    """The database cannot be reached or cannot write; nothing of the job happened that a retry would double."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "storage-unavailable", ErrorKind.UNAVAILABLE, "The store cannot be written at the moment.", retry_after=1
+        )
+
+
+class OverloadedError(DomainError):
+    """More changes are waiting than the writer takes on."""
+
+    def __init__(self) -> None:
+        super().__init__("overloaded", ErrorKind.UNAVAILABLE, "Too many changes are waiting.", retry_after=1)
+
+
+@dataclass(frozen=True, slots=True)
+class InboxEvent:
+    """An event as the writer takes it from the consumer."""
+
+    id: UUID
+    event: Event
+
+
+@dataclass(slots=True)
+class _Job(Generic[UowT]):
+    run: Callable[[UowT], Awaitable[Any]]
+    subject: object
+    context: MessageContext
+    done: "asyncio.Future[Any]"
+    event: InboxEvent | None = None
+    request: IdempotentRequest | None = None
+
+
+class Writer(Generic[UowT]):
+    """One per store. `execute` and `handle` return after the commit, or raise and nothing has changed."""
+
+    def __init__(
+        self,
+        store: Store,
+        tables: RuntimeTables,
+        make_uow: Callable[[Transaction], UowT],
+        *,
+        source: str,
+        clock: Clock,
+        ids: Ids,
+        failpoints: Failpoints,
+    ) -> None:
+        self._store = store
+        self._tables = tables
+        self._make_uow = make_uow
+        self._clock = clock
+        self._ids = ids
+        self._outbox = OutboxWriter(source, ids)
+        self._failpoints = failpoints
+        self._queue: asyncio.Queue[_Job[UowT]] = asyncio.Queue(MAX_WAITING)
+        self._connection: AsyncConnection | None = None
+        self._task: asyncio.Task[None] | None = None
+        self.on_emitted: Callable[[], None] = lambda: None
+        """Called after a commit that left events in the outbox; the relay sets it to its wake-up."""
+
+    async def execute(self, handler: Handler[CommandT, UowT, ResultT], command: CommandT) -> ResultT:
+        """Run a use case in a transaction of its batch and return its result after the commit.
+
+        Raises:
+            DomainError: what the handler raised, or `StoreUnavailableError`, or `OverloadedError` at once.
+        """
+        job = self._job(lambda uow: handler(command, uow), command)
+        return cast("ResultT", await self._submit_or_refuse(job))
+
+    async def execute_once(
+        self,
+        request: IdempotentRequest,
+        handler: Handler[CommandT, UowT, ResultT],
+        command: CommandT,
+        respond: Callable[[ResultT], StoredResponse],
+    ) -> StoredResponse:
+        """Run a use case under an idempotency key: the first answer is stored with its effect and repeated after.
+
+        Raises:
+            DomainError: as `execute`; also `idempotency-key-reused` and `idempotency-in-progress`.
+        """
+
+        async def run(uow: UowT) -> StoredResponse:
+            known = await uow.idempotency.find(request, uow.now)
+            if isinstance(known, StoredResponse):
+                return known
+            if isinstance(known, Interrupted):
+                raise RuntimeError("a request that finishes in its own transaction cannot be interrupted")
+            response = respond(await handler(command, uow))
+            uow.idempotency.store(request, response, uow.now)
+            return response
+
+        return cast("StoredResponse", await self._submit_or_refuse(self._job(run, command, request=request)))
+
+    async def handle(self, event: InboxEvent, handler: EventHandler[UowT], context: MessageContext) -> bool:
+        """Run an event's handler once for its id, ever; False if it was handled before. Waits when the queue is full.
+
+        Raises:
+            Exception: whatever the handler raised; the id is then not taken.
+        """
+        job = self._job(lambda uow: handler(event.event, uow), event.event, event=event, context=context)
+        await self._queue.put(job)
+        return cast("bool", await job.done)
+
+    async def run_now(self, work: Callable[[UowT], Awaitable[ResultT]]) -> ResultT:
+        """Run the chassis' own bookkeeping (marks, prunes) through the same queue; waits when it is full."""
+        job = self._job(work, None)
+        await self._queue.put(job)
+        return cast("ResultT", await job.done)
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait for a transaction."""
+        return self._queue.qsize()
+
+    async def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name="writer")
+
+    async def stop(self) -> None:
+        """Finish what is waiting, then close. Call it after both doors are shut."""
+        if self._task is None:
+            return
+        await self._queue.join()
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        self._task = None
+        await self._close_connection()
+
+    def _job(
+        self,
+        run: Callable[[UowT], Awaitable[Any]],
+        subject: object,
+        *,
+        event: InboxEvent | None = None,
+        request: IdempotentRequest | None = None,
+        context: MessageContext | None = None,
+    ) -> _Job[UowT]:
+        context = context or current_context() or MessageContext(correlation_id=self._ids.new())
+        done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        return _Job(run, subject, context, done, event, request)
+
+    async def _submit_or_refuse(self, job: _Job[UowT]) -> Any:
+        try:
+            self._queue.put_nowait(job)
+        except asyncio.QueueFull:
+            raise OverloadedError from None
+        return await job.done
+
+    async def _run(self) -> None:
+        while True:
+            jobs = [await self._queue.get()]
+            while len(jobs) < MAX_BATCH and not self._queue.empty():
+                jobs.append(self._queue.get_nowait())
+            try:
+                await self._settle([job for job in jobs if not job.done.done()])
+            except Exception:
+                log.exception("writer.bug")
+                for job in jobs:
+                    _fail(job, StoreUnavailableError())
+            finally:
+                for _ in jobs:
+                    self._queue.task_done()
+
+    async def _settle(self, jobs: list[_Job[UowT]]) -> None:
+        """Answer every job: all in one transaction if that works, else each in its own."""
+        if len(jobs) > 1:
+            try:
+                await self._commit(jobs)
+            except Exception as error:
+                if _is_store_trouble(error):
+                    await self._close_connection()
+            else:
+                return
+        for index, job in enumerate(jobs):
+            try:
+                await self._commit_alone(job)
+            except StoreUnavailableError as error:
+                for waiting in jobs[index:]:
+                    _fail(waiting, error)
+                return
+            except Exception as error:
+                _fail(job, error)
+
+    async def _commit_alone(self, job: _Job[UowT]) -> None:
+        for attempt in range(1, CONFLICT_TRIES + 1):
+            try:
+                return await self._commit([job])
+            except Exception as error:
+                if _is_conflict(error) and attempt < CONFLICT_TRIES:
+                    continue
+                if _is_store_trouble(error):
+                    log.warning("writer.store_unavailable", error=type(error).__name__)
+                    await self._close_connection()
+                    raise StoreUnavailableError from error
+                raise
+
+    async def _commit(self, jobs: Sequence[_Job[UowT]]) -> None:
+        connection = await self._open_connection()
+        async with connection.begin():
+            uow = self._make_uow(Transaction(connection, self._tables, self._clock, self._ids, self._outbox))
+            results = await self._run_jobs(jobs, uow)
+            await uow.flush()
+            self._failpoints.hit("writer.before_commit")
+        self._failpoints.hit("writer.after_commit")
+        uow.committed()
+        if uow.emitted:
+            self.on_emitted()
+        for job, result in zip(jobs, results, strict=True):
+            if not job.done.done():
+                job.done.set_result(result)
+
+    async def _run_jobs(self, jobs: Sequence[_Job[UowT]], uow: UowT) -> list[Any]:
+        events = [job.event for job in jobs if job.event is not None]
+        fresh = await claim(
+            uow.connection, self._tables.inbox, ((e.id, e.event.wire_name) for e in events), self._clock.now()
+        )
+        await uow.idempotency.preload(job.request for job in jobs if job.request is not None)
+        await uow.preload([job.subject for job in jobs if job.event is None or job.event.id in fresh])
+        results: list[Any] = []
+        for job in jobs:
+            if job.event is None:
+                results.append(await _run_job(job, uow))
+            elif job.event.id in fresh:
+                fresh.discard(job.event.id)  # the same id may be twice in one batch
+                await _run_job(job, uow)
+                results.append(True)
+            else:
+                results.append(False)
+        return results
+
+    async def _open_connection(self) -> AsyncConnection:
+        if self._connection is None or self._connection.invalidated:
+            await self._close_connection()
+            self._connection = await self._store.write_engine.connect()
+        return self._connection
+
+    async def _close_connection(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            try:
+                await connection.invalidate()
+                await connection.close()
+            except Exception as error:
+                log.warning("writer.close_failed", error=type(error).__name__)
+
+
+async def _run_job(job: _Job[UowT], uow: UowT) -> Any:
+    uow.begin_job(job.context)
+    result = await job.run(uow)
+    uow.end_job()
+    return result
+
+
+def _fail(job: _Job[Any], error: Exception) -> None:
+    if not job.done.done():
+        job.done.set_exception(error)
+
+
+def _is_conflict(error: Exception) -> bool:
+    if isinstance(error, ConcurrencyError):
+        return True
+    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in _RETRYABLE_SQLSTATES
+
+
+def _is_store_trouble(error: Exception) -> bool:
+    """Whether the store, not the job, is at fault: lost connection, locked, full or read-only disk."""
+    if isinstance(error, DBAPIError):
+        return error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
+    return isinstance(error, OSError | PoolTimeoutError)
