@@ -1,0 +1,23 @@
+"""One protocol to talk to a broker, with two adapters: RabbitMQ (`amqp`) and this process's memory (`memory`)."""
+
+from chassis.transport.base import (
+    Delivery,
+    Outcome,
+    OutgoingMessage,
+    PublishResult,
+    Subscription,
+    SubscriptionClosedError,
+    Transport,
+    TransportHealth,
+)
+
+__all__ = [
+    "Delivery",
+    "Outcome",
+    "OutgoingMessage",
+    "PublishResult",
+    "Subscription",
+    "SubscriptionClosedError",
+    "Transport",
+    "TransportHealth",
+]
