@@ -35,7 +35,7 @@ def outbox_table(metadata: sa.MetaData) -> sa.Table:
         sa.Column("last_error", sa.String(500)),
         sa.Column("parked_at", UtcDateTime),
         sa.Column("published_at", UtcDateTime),
-        sa.Index("ix_outbox_pending", "available_at", "id", sqlite_where=pending, postgresql_where=pending),
+        sa.Index("ix_outbox_pending", "id", sqlite_where=pending, postgresql_where=pending),
         sa.Index("ix_outbox_published_at", "published_at"),
     )
 

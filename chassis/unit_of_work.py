@@ -79,6 +79,7 @@ class UnitOfWork:
         self._repositories: list[Repository[Any, Any]] = []
         self._touched: list[AggregateRoot] = []
         self._appended: dict[sa.Table, list[dict[str, Any]]] = {}
+        self._deferred: dict[sa.Executable, list[dict[str, Any]]] = {}
         self._events: list[tuple[Event, int]] = []
         self._after_commit: list[Callable[[], None]] = []
         self.context = MessageContext(correlation_id=UUID(int=0))
@@ -91,6 +92,10 @@ class UnitOfWork:
     def append(self, table: sa.Table, row: dict[str, Any]) -> None:
         """Insert an append-only row (a ledger or timeline entry) with the batch's flush."""
         self._appended.setdefault(table, []).append(row)
+
+    def defer(self, statement: sa.Executable, rows: Sequence[dict[str, Any]]) -> None:
+        """Run one statement for all these rows with the batch's flush; for marks that no handler reads back."""
+        self._deferred.setdefault(statement, []).extend(rows)
 
     def publish(self, event: Event, version: int = 1) -> None:
         """Record a fact that belongs to no aggregate of this service."""
@@ -145,6 +150,9 @@ class UnitOfWork:
         appended, self._appended = self._appended, {}
         for table, rows in appended.items():
             await self.connection.execute(table.insert(), rows)
+        deferred, self._deferred = self._deferred, {}
+        for statement, rows in deferred.items():
+            await self.connection.execute(statement, rows)
         await self.idempotency.flush()
 
     def committed(self) -> None:

@@ -6,6 +6,7 @@ one, so that a refused or poisonous one touches only itself. Inside a service no
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
@@ -23,6 +24,7 @@ from chassis.failpoints import Failpoints
 from chassis.idempotency import IdempotentRequest, Interrupted, StoredResponse
 from chassis.ids import Ids
 from chassis.inbox import claim
+from chassis.observer import Observer
 from chassis.outbox import OutboxWriter
 from chassis.seedwork import DomainError, ErrorKind
 from chassis.unit_of_work import ConcurrencyError, RuntimeTables, Transaction, UnitOfWork
@@ -90,6 +92,7 @@ class Writer(Generic[UowT]):
         clock: Clock,
         ids: Ids,
         failpoints: Failpoints,
+        observer: Observer,
     ) -> None:
         self._store = store
         self._tables = tables
@@ -98,6 +101,7 @@ class Writer(Generic[UowT]):
         self._ids = ids
         self._outbox = OutboxWriter(source, ids)
         self._failpoints = failpoints
+        self._observer = observer
         self._queue: asyncio.Queue[_Job[UowT]] = asyncio.Queue(MAX_WAITING)
         self._connection: AsyncConnection | None = None
         self._task: asyncio.Task[None] | None = None
@@ -241,6 +245,7 @@ class Writer(Generic[UowT]):
                 raise
 
     async def _commit(self, jobs: Sequence[_Job[UowT]]) -> None:
+        started = time.perf_counter()
         connection = await self._open_connection()
         async with connection.begin():
             uow = self._make_uow(Transaction(connection, self._tables, self._clock, self._ids, self._outbox))
@@ -248,6 +253,7 @@ class Writer(Generic[UowT]):
             await uow.flush()
             self._failpoints.hit("writer.before_commit")
         self._failpoints.hit("writer.after_commit")
+        self._observer.batch(len(jobs), time.perf_counter() - started)
         uow.committed()
         if uow.emitted:
             self.on_emitted()

@@ -1,0 +1,58 @@
+"""Schema changes: the body shared by every service's Alembic environment, and the command that applies them."""
+
+import asyncio
+import importlib.util
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic import command, context
+from alembic.config import Config
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+
+def alembic_config(package: str, url: str) -> Config:
+    """Alembic's configuration for the service in `package` (`order_svc`), without an ini file."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise ValueError(f"there is no package {package!r}")
+    config = Config()
+    config.set_main_option("script_location", str(Path(spec.submodule_search_locations[0]) / "migrations"))
+    config.attributes["url"] = url
+    return config
+
+
+def migrate(package: str, url: str, revision: str = "head") -> None:
+    """Bring the store at `url` to `revision`; creates it (and its folder) if it is a SQLite file that is not there."""
+    database = make_url(url)
+    if database.get_backend_name() == "sqlite" and database.database:
+        Path(database.database).parent.mkdir(parents=True, exist_ok=True)
+    command.upgrade(alembic_config(package, url), revision)
+
+
+def run_migrations(metadata: sa.MetaData) -> None:
+    """The body of a service's `migrations/env.py`."""
+    url: str = context.config.attributes["url"]
+    if make_url(url).get_backend_name() == "sqlite":
+        engine = sa.create_engine(make_url(url).set(drivername="sqlite"), poolclass=NullPool)
+        with engine.connect() as connection:
+            _upgrade(connection, metadata)
+    else:
+        asyncio.run(_upgrade_async(url, metadata))
+
+
+async def _upgrade_async(url: str, metadata: sa.MetaData) -> None:
+    engine = create_async_engine(url, poolclass=NullPool)
+    async with engine.connect() as connection:
+        await connection.run_sync(_upgrade, metadata)
+        await connection.commit()
+    await engine.dispose()
+
+
+def _upgrade(connection: sa.Connection, metadata: sa.MetaData) -> None:
+    context.configure(
+        connection=connection, target_metadata=metadata, render_as_batch=True, transaction_per_migration=True
+    )
+    with context.begin_transaction():
+        context.run_migrations()

@@ -1,0 +1,28 @@
+"""What the runtime tells about itself as it works; metrics implement it, tests may listen in, the default is deaf."""
+
+from datetime import timedelta
+
+
+class Observer:
+    """Every method is called on the event loop and must return at once."""
+
+    def published(self, event_type: str, outcome: str) -> None:
+        """The relay got an answer for one event: `ack`, `returned`, `nacked` or `unknown`."""
+
+    def parked(self, event_type: str) -> None:
+        """The relay gave up on an outbox row until an operator looks at it."""
+
+    def consumed(self, event_type: str, result: str) -> None:
+        """One delivery is settled: `handled`, `duplicate`, `retried` or `dead`."""
+
+    def hop(self, event_type: str, age: timedelta) -> None:
+        """How old an event was when its effect was committed."""
+
+    def retried(self, tier: str) -> None:
+        """A delivery waits in a retry tier."""
+
+    def swept(self, sweep: str, found: int) -> None:
+        """A periodic task ran and dealt with `found` things."""
+
+    def batch(self, jobs: int, seconds: float) -> None:
+        """The writer committed a transaction of `jobs` jobs in `seconds`."""

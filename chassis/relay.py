@@ -1,0 +1,219 @@
+"""The relay: publishes outbox rows and marks what the broker confirmed. One relay per store leads at a time.
+
+A row is marked only after Basic.Ack, so a crash or a lost answer publishes again; consumers dedupe by event id. At most
+one event of an aggregate is in flight, and a refused one holds back its aggregate's later ones only.
+"""
+
+import asyncio
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import sqlalchemy as sa
+import structlog
+from sqlalchemy.engine import RowMapping
+
+from chassis.clock import Clock
+from chassis.db import Reader
+from chassis.failpoints import Failpoints
+from chassis.leadership import Leadership
+from chassis.observer import Observer
+from chassis.topology import EVENTS
+from chassis.transport import Outcome, OutgoingMessage, PublishResult, Transport
+from chassis.unit_of_work import UnitOfWork
+from chassis.writer import Writer
+
+log = structlog.get_logger()
+
+SELECT_LIMIT: Final = 500
+POLL: Final = timedelta(seconds=1)
+PARK_AFTER: Final = 10
+MAX_BACKOFF: Final = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxStatus:
+    """What waits in the outbox; `oldest` is the creation time of the oldest row that is not parked."""
+
+    pending: int
+    parked: int
+    oldest: datetime | None
+
+
+class Relay:
+    """Moves events from the outbox to the exchange, in windows, whenever it is woken and once a second."""
+
+    def __init__(
+        self,
+        *,
+        service: str,
+        reader: Reader,
+        outbox: sa.Table,
+        writer: Writer[Any],
+        transport: Transport,
+        leadership: Leadership,
+        clock: Clock,
+        observer: Observer,
+        failpoints: Failpoints,
+    ) -> None:
+        self._service = service
+        self._reader = reader
+        self._outbox = outbox
+        self._writer = writer
+        self._transport = transport
+        self._leadership = leadership
+        self._clock = clock
+        self._observer = observer
+        self._failpoints = failpoints
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._stopping = False
+        self._pending = self._pending_statement()
+        self._mark = (
+            outbox.update()
+            .where(outbox.c.id == sa.bindparam("b_id"))
+            .values(published_at=sa.bindparam("b_at"), attempts=outbox.c.attempts + 1)
+        )
+
+    def wake(self) -> None:
+        """There may be something to publish; called after each commit that emitted events."""
+        self._wake.set()
+
+    async def start(self) -> None:
+        self._stopping = False
+        self._task = asyncio.create_task(self._run(), name="relay")
+
+    async def stop(self) -> None:
+        """Finish the window in flight, then give the lead away."""
+        if self._task is None:
+            return
+        self._stopping = True
+        self.wake()
+        await asyncio.gather(self._task, return_exceptions=True)
+        self._task = None
+        await self._leadership.release()
+
+    async def run_once(self) -> bool:
+        """Publish one window of due events; True if it made progress, so that another may follow at once."""
+        if not await self._leadership.hold():
+            return False
+        rows = await self._reader.all(self._pending, {"now": self._clock.now()})
+        window = _first_of_each_aggregate(rows)
+        if not window:
+            return False
+        self._failpoints.hit("relay.after_select")
+        results = await self._transport.publish([self._message(row) for row in window])
+        self._failpoints.hit("relay.after_publish")
+        confirmed = await self._settle(window, results)
+        self._failpoints.hit("relay.after_mark")
+        return confirmed > 0
+
+    async def status(self) -> OutboxStatus:
+        o = self._outbox.c
+        unsent = sa.select(
+            sa.func.count().filter(o.parked_at.is_(None)).label("pending"),
+            sa.func.count().filter(o.parked_at.isnot(None)).label("parked"),
+            sa.func.min(o.created_at).filter(o.parked_at.is_(None)).label("oldest"),
+        ).where(o.published_at.is_(None))
+        row = await self._reader.first(unsent)
+        return OutboxStatus(row["pending"], row["parked"], row["oldest"]) if row else OutboxStatus(0, 0, None)
+
+    async def _run(self) -> None:
+        failures = 0
+        while not self._stopping:
+            self._wake.clear()
+            try:
+                if await self.run_once():
+                    failures = 0
+                    continue
+            except Exception:
+                failures = min(failures + 1, 5)
+                log.exception("relay.failed")
+            pause = POLL.total_seconds() * 2**failures * random.uniform(0.8, 1.2)  # noqa: S311 - jitter, not a secret
+            try:
+                async with asyncio.timeout(pause):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+    def _pending_statement(self) -> sa.Select[Any]:
+        o = self._outbox.c
+        return (
+            sa.select(o.id, o.event_id, o.type, o.aggregate_id, o.correlation_id, o.body, o.created_at, o.attempts)
+            .where(o.published_at.is_(None), o.parked_at.is_(None), o.available_at <= sa.bindparam("now"))
+            .order_by(o.id)
+            .limit(SELECT_LIMIT)
+        )
+
+    def _message(self, row: RowMapping) -> OutgoingMessage:
+        return OutgoingMessage(
+            exchange=EVENTS,
+            routing_key=row["type"],
+            body=row["body"].encode(),
+            message_id=str(row["event_id"]),
+            type=row["type"],
+            app_id=self._service,
+            correlation_id=str(row["correlation_id"]),
+            timestamp=row["created_at"],
+        )
+
+    async def _settle(self, window: Sequence[RowMapping], results: Sequence[PublishResult]) -> int:
+        now = self._clock.now()
+        confirmed: list[dict[str, Any]] = []
+        refused: list[tuple[RowMapping, PublishResult]] = []
+        for row, result in zip(window, results, strict=True):
+            self._observer.published(row["type"], result.outcome.value)
+            match result.outcome:
+                case Outcome.ACK:
+                    confirmed.append({"b_id": row["id"], "b_at": now})
+                case Outcome.RETURNED | Outcome.NACKED:
+                    refused.append((row, result))
+                case Outcome.UNKNOWN:
+                    pass  # the row stays as it is and goes out again: a duplicate some day, never a loss
+
+        async def mark(uow: UnitOfWork) -> None:
+            if confirmed:
+                uow.defer(self._mark, confirmed)
+            for row, result in refused:
+                await self._put_back(uow, row, result, now)
+
+        if confirmed or refused:
+            await self._writer.run_now(mark)
+        return len(confirmed)
+
+    async def _put_back(self, uow: UnitOfWork, row: RowMapping, result: PublishResult, now: datetime) -> None:
+        """Back off, holding back the aggregate's later events with it; park what the broker keeps refusing.
+
+        A returned event is never parked: no binding takes it, and that is mended at the broker, not in this row.
+        """
+        o = self._outbox
+        attempts = row["attempts"] + 1
+        values: dict[str, Any] = {"attempts": attempts, "last_error": result.reason[:500]}
+        if result.outcome is Outcome.NACKED and attempts >= PARK_AFTER:
+            values["parked_at"] = now
+            self._observer.parked(row["type"])
+        log.warning(
+            "relay.refused",
+            event_id=str(row["event_id"]),
+            type=row["type"],
+            outcome=result.outcome.value,
+            reason=result.reason,
+            attempts=attempts,
+            parked="parked_at" in values,
+        )
+        await uow.execute(o.update().where(o.c.id == row["id"]).values(values))
+        until = now + min(timedelta(seconds=0.5 * 2**attempts), MAX_BACKOFF)
+        await uow.execute(
+            o.update()
+            .where(o.c.aggregate_id == row["aggregate_id"], o.c.published_at.is_(None), o.c.available_at < until)
+            .values(available_at=until)
+        )
+
+
+def _first_of_each_aggregate(rows: Sequence[RowMapping]) -> list[RowMapping]:
+    first: dict[str, RowMapping] = {}
+    for row in rows:
+        first.setdefault(row["aggregate_id"], row)
+    return list(first.values())

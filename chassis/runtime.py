@@ -1,0 +1,172 @@
+"""One service at work: writer, relay, consumer and sweeps on one store and one transport, in the right order."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+import sqlalchemy as sa
+import structlog
+
+from chassis.clock import Clock, SystemClock
+from chassis.consumer import Consumer, Subscriptions
+from chassis.db import Store
+from chassis.failpoints import Failpoints
+from chassis.housekeeping import Retention, housekeeping
+from chassis.ids import Ids, Uuid7
+from chassis.leadership import leadership
+from chassis.observer import Observer
+from chassis.relay import Relay
+from chassis.retry import RetryPolicy
+from chassis.sweeps import Sweep, Sweeper
+from chassis.transport import Transport
+from chassis.unit_of_work import RuntimeTables, Transaction, UnitOfWork
+from chassis.writer import Writer
+
+log = structlog.get_logger()
+
+UowT = TypeVar("UowT", bound=UnitOfWork)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceDefinition(Generic[UowT]):
+    """What a service is, apart from where it runs. `name` is `order`, not `order_svc`."""
+
+    name: str
+    tables: RuntimeTables
+    uow: Callable[[Transaction], UowT]
+    subscriptions: Subscriptions = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """Where a service runs: the ports a test or a simulation puts its own things behind."""
+
+    store: Store
+    transport: Transport
+    clock: Clock = field(default_factory=SystemClock)
+    ids: Ids = field(default_factory=lambda: Uuid7(SystemClock()))
+    observer: Observer = field(default_factory=Observer)
+    failpoints: Failpoints = field(default_factory=lambda: Failpoints("none"))
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    retention: Retention = field(default_factory=Retention)
+    forgetful_broker: bool = False
+    """The broker loses everything with the process (the memory transport outside of tests): offer the outbox again."""
+
+
+class Runtime(Generic[UowT]):
+    """A service's moving parts. `writer` takes changes, `reader` answers questions; the rest runs by itself."""
+
+    def __init__(self, definition: ServiceDefinition[UowT], environment: Environment) -> None:
+        env = environment
+        self.name = definition.name
+        self.definition = definition
+        self.store = env.store
+        self.reader = env.store.reader
+        self.transport = env.transport
+        self.clock = env.clock
+        self.ids = env.ids
+        self.observer = env.observer
+        self.failpoints = env.failpoints
+        self.writer: Writer[UowT] = Writer(
+            env.store,
+            definition.tables,
+            definition.uow,
+            source=f"/{definition.name}",
+            clock=env.clock,
+            ids=env.ids,
+            failpoints=env.failpoints,
+            observer=env.observer,
+        )
+        self.relay = Relay(
+            service=definition.name,
+            reader=self.reader,
+            outbox=definition.tables.outbox,
+            writer=self.writer,
+            transport=env.transport,
+            leadership=leadership(env.store, f"{definition.name}.relay"),
+            clock=env.clock,
+            observer=env.observer,
+            failpoints=env.failpoints,
+        )
+        self.writer.on_emitted = self.relay.wake
+        self.consumer = Consumer(
+            service=definition.name,
+            subscriptions=definition.subscriptions,
+            writer=self.writer,
+            transport=env.transport,
+            attempts=definition.tables.attempts,
+            clock=env.clock,
+            ids=env.ids,
+            observer=env.observer,
+            failpoints=env.failpoints,
+            policy=env.retry,
+        )
+        self.sweeper = Sweeper(env.observer, env.failpoints)
+        for sweep in housekeeping(definition.tables, self.writer, env.clock, env.retention):
+            self.sweeper.add(sweep)
+        self._forgetful_broker = env.forgetful_broker
+        self._on_start: list[Callable[[], Awaitable[None]]] = []
+        self._started = False
+
+    def on_start(self, action: Callable[[], Awaitable[None]]) -> None:
+        """Run `action` at start, when the writer and reader work and before anything is consumed."""
+        self._on_start.append(action)
+
+    def add_sweep(self, sweep: Sweep) -> None:
+        self.sweeper.add(sweep)
+
+    async def start(self) -> None:
+        """Begin to work. The broker need not be there; the store must, with its migrations applied."""
+        await self.writer.start()
+        if self._forgetful_broker:
+            await self._offer_outbox_again()
+        for action in self._on_start:
+            await action()
+        await self.transport.start()
+        await self.relay.start()
+        await self.consumer.start()
+        await self.sweeper.start()
+        self._started = True
+        log.info("runtime.started", service=self.name)
+
+    async def stop(self) -> None:
+        """Stop in the order that loses nothing; HTTP must be drained before."""
+        self._started = False
+        await self.sweeper.stop()
+        await self.consumer.stop()
+        await self.relay.stop()
+        await self.transport.stop()
+        await self.writer.stop()
+        await self.store.close()
+        log.info("runtime.stopped", service=self.name)
+
+    def readiness(self) -> Mapping[str, str]:
+        """What keeps this service from doing its work, by check; empty when it is ready."""
+        failing: dict[str, str] = {}
+        if not self._started:
+            failing["runtime"] = "starting or stopping"
+        health = self.transport.health()
+        if health.topology_error:
+            failing["topology"] = health.topology_error
+        elif not health.publisher_connected:
+            failing["broker"] = health.last_error or "not connected"
+        elif not self.consumer.live:
+            failing["consumer"] = "the broker does not have our consumer"
+        if health.blocked_since:
+            failing["broker_blocked"] = f"the broker refuses publishes since {health.blocked_since.isoformat()}"
+        return failing
+
+    async def _offer_outbox_again(self) -> None:
+        """Mark every kept event unsent: inboxes drop what was handled, and what was lost on the way arrives."""
+        table = self.definition.tables.outbox
+
+        async def unmark(uow: UowT) -> int:
+            statement = table.update().where(table.c.published_at.isnot(None)).values(published_at=None)
+            return await uow.execute(statement)
+
+        await self.writer.run_now(unmark)
+
+
+def metadata_of(definition: ServiceDefinition[Any]) -> sa.MetaData:
+    """All tables of a service, its own and the chassis'."""
+    return definition.tables.metadata
