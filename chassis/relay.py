@@ -87,12 +87,11 @@ class Relay:
 
     async def stop(self) -> None:
         """Finish the window in flight, then give the lead away."""
-        if self._task is None:
-            return
         self._stopping = True
         self.wake()
-        await asyncio.gather(self._task, return_exceptions=True)
-        self._task = None
+        if self._task is not None:
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
         await self._leadership.release()
 
     async def run_once(self) -> bool:

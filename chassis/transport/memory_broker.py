@@ -105,6 +105,10 @@ class MemoryBroker:
 
     # What a test or an operator looks at.
 
+    def rewire(self, topology: Topology) -> None:
+        """Route by these bindings from now on; queues and what is in them stay."""
+        self._router = Router(topology)
+
     def has_queue(self, queue: str) -> bool:
         return queue in self._queues
 

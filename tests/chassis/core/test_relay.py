@@ -1,0 +1,99 @@
+"""The relay marks only what the broker confirmed, and one bad row holds up nobody else."""
+
+from dataclasses import replace
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import sqlalchemy as sa
+from sqlalchemy.engine import RowMapping
+
+from chassis.relay import PARK_AFTER
+from chassis.runtime import Runtime
+from chassis.topology import JOURNAL, shop_topology
+from chassis.transport.memory import MemoryBroker
+from tests.support.clocks import ManualClock
+from tests.support.toy import TABLES, Add, ToyUnitOfWork, add
+
+
+async def outbox(runtime: Runtime[ToyUnitOfWork]) -> list[RowMapping]:
+    return list(await runtime.reader.all(sa.select(TABLES.outbox).order_by(TABLES.outbox.c.id)))
+
+
+async def drain(runtime: Runtime[ToyUnitOfWork]) -> None:
+    while await runtime.relay.run_once():
+        pass
+
+
+async def test_committed_events_are_published_once_in_the_order_of_their_aggregate(
+    runtime: Runtime[ToyUnitOfWork], broker: MemoryBroker
+) -> None:
+    ids = [uuid4(), uuid4()]
+    for _ in range(3):
+        for counter_id in ids:
+            await runtime.writer.execute(add, Add(counter_id))
+    await drain(runtime)
+    await drain(runtime)
+    assert all(row["published_at"] for row in await outbox(runtime))
+    published = [message.message_id for message in broker.journal]
+    assert published == [str(row["event_id"]) for row in await outbox(runtime)]
+
+
+async def test_an_unknown_outcome_leaves_the_row_and_publishes_again(
+    runtime: Runtime[ToyUnitOfWork], broker: MemoryBroker
+) -> None:
+    await runtime.writer.execute(add, Add(uuid4()))
+    broker.faults.lose_confirms = 1
+    assert not await runtime.relay.run_once()
+    assert [row["published_at"] for row in await outbox(runtime)] == [None]
+    await drain(runtime)
+    assert all(row["published_at"] for row in await outbox(runtime))
+    assert len(broker.journal) == 2  # the duplicate consumers drop by its id
+
+
+async def test_an_unroutable_event_waits_for_its_binding(
+    runtime: Runtime[ToyUnitOfWork], broker: MemoryBroker, clock: ManualClock
+) -> None:
+    await runtime.writer.execute(add, Add(uuid4()))
+    topology = shop_topology()
+    broker.rewire(replace(topology, bindings=tuple(b for b in topology.bindings if b.queue != JOURNAL)))
+    for _ in range(PARK_AFTER + 2):
+        await runtime.relay.run_once()
+        clock.advance(timedelta(minutes=1))
+    (row,) = await outbox(runtime)
+    assert (row["published_at"], row["parked_at"]) == (None, None)
+    assert row["last_error"]
+    broker.rewire(topology)
+    await drain(runtime)
+    assert (await outbox(runtime))[0]["published_at"]
+
+
+async def test_a_refused_event_backs_off_then_is_parked_while_others_flow(
+    runtime: Runtime[ToyUnitOfWork], broker: MemoryBroker, clock: ManualClock
+) -> None:
+    bad, good = uuid4(), uuid4()
+    await runtime.writer.execute(add, Add(bad))
+    await runtime.writer.execute(add, Add(bad))
+    broker.faults.refuse = lambda message: "refused" if str(bad) in message.body.decode() else None
+    await runtime.writer.execute(add, Add(good))
+    await drain(runtime)
+    assert await published_of(runtime, good) == [True]
+    assert await published_of(runtime, bad) == [False, False]
+    for _ in range(PARK_AFTER):
+        clock.advance(timedelta(minutes=1))
+        await runtime.relay.run_once()
+    first, second = [row for row in await outbox(runtime) if row["aggregate_id"] == str(bad)]
+    assert first["parked_at"]
+    assert first["attempts"] == PARK_AFTER
+    assert second["attempts"] <= 1  # it waited behind the first until that one was parked
+
+
+async def published_of(runtime: Runtime[ToyUnitOfWork], counter_id: UUID) -> list[bool]:
+    return [bool(row["published_at"]) for row in await outbox(runtime) if row["aggregate_id"] == str(counter_id)]
+
+
+async def test_status_tells_what_waits(runtime: Runtime[ToyUnitOfWork], clock: ManualClock) -> None:
+    start = clock.now()
+    await runtime.writer.execute(add, Add(uuid4()))
+    clock.advance(timedelta(seconds=5))
+    status = await runtime.relay.status()
+    assert (status.pending, status.parked, status.oldest) == (1, 0, start)

@@ -1,0 +1,140 @@
+"""One writer, two doors: batches commit together, and a bad job harms only itself."""
+
+import asyncio
+from uuid import UUID, uuid4
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from chassis.context import MessageContext
+from chassis.db import Store
+from chassis.failpoints import Failpoints
+from chassis.runtime import Runtime
+from chassis.seedwork import DomainError
+from chassis.writer import InboxEvent, Writer
+from contracts.order import OrderCancelled
+from tests.support.toy import TABLES, Add, Counter, ToyUnitOfWork, add, counters, notes, on_order_cancelled
+
+CONTEXT = MessageContext(uuid4())
+
+
+async def value_of(runtime: Runtime[ToyUnitOfWork], counter_id: UUID) -> int | None:
+    row = await runtime.reader.first(sa.select(counters.c.value).where(counters.c.id == counter_id))
+    return row["value"] if row else None
+
+
+async def outbox_versions(runtime: Runtime[ToyUnitOfWork], counter_id: UUID) -> list[int]:
+    o = TABLES.outbox.c
+    rows = await runtime.reader.all(
+        sa.select(o.aggregate_version).where(o.aggregate_id == str(counter_id)).order_by(o.id)
+    )
+    return [row["aggregate_version"] for row in rows]
+
+
+async def test_waiting_commands_share_a_transaction_and_see_each_other(runtime: Runtime[ToyUnitOfWork]) -> None:
+    counter_id = uuid4()
+    batches: list[int] = []
+    runtime.observer.batch = lambda jobs, seconds: batches.append(jobs)  # type: ignore[method-assign] # listening in
+    values = await asyncio.gather(*(runtime.writer.execute(add, Add(counter_id)) for _ in range(20)))
+    assert values == list(range(1, 21))
+    assert await value_of(runtime, counter_id) == 20
+    assert await outbox_versions(runtime, counter_id) == list(range(1, 21))
+    assert max(batches) > 1
+
+
+async def test_a_refused_command_changes_nothing_and_spares_its_batch(runtime: Runtime[ToyUnitOfWork]) -> None:
+    good, bad = uuid4(), uuid4()
+    results = await asyncio.gather(
+        runtime.writer.execute(add, Add(good)),
+        runtime.writer.execute(add, Add(bad, 101)),
+        runtime.writer.execute(add, Add(good)),
+        return_exceptions=True,
+    )
+    assert results[0] == 1
+    assert results[2] == 2
+    assert isinstance(results[1], DomainError)
+    assert await value_of(runtime, good) == 2
+    assert await value_of(runtime, bad) is None
+    assert await outbox_versions(runtime, bad) == []
+
+
+async def test_a_broken_constraint_is_found_at_the_flush_and_spares_the_others(
+    runtime: Runtime[ToyUnitOfWork],
+) -> None:
+    good, bad = uuid4(), uuid4()
+    results = await asyncio.gather(
+        runtime.writer.execute(add, Add(good)),
+        runtime.writer.execute(add, Add(bad, -5)),
+        return_exceptions=True,
+    )
+    assert results[0] == 1
+    assert isinstance(results[1], IntegrityError)
+    assert await value_of(runtime, bad) is None
+
+
+async def test_an_event_is_handled_once_for_ever(runtime: Runtime[ToyUnitOfWork]) -> None:
+    event = InboxEvent(uuid4(), OrderCancelled(order_id=uuid4(), reason="test"))
+    fresh = await asyncio.gather(*(runtime.writer.handle(event, on_order_cancelled, CONTEXT) for _ in range(5)))
+    again = await runtime.writer.handle(event, on_order_cancelled, CONTEXT)
+    assert sorted(fresh) == [False, False, False, False, True]
+    assert again is False
+    assert await value_of(runtime, event.event.order_id) == 1  # type: ignore[attr-defined] # it is an OrderCancelled
+
+
+async def test_a_failed_handler_leaves_the_event_unhandled(writer: Writer[ToyUnitOfWork]) -> None:
+    event = InboxEvent(uuid4(), OrderCancelled(order_id=uuid4(), reason="test"))
+
+    async def fail(event: OrderCancelled, uow: ToyUnitOfWork) -> None:
+        await on_order_cancelled(event, uow)
+        raise KeyError("bug")
+
+    with pytest.raises(KeyError):
+        await writer.handle(event, fail, CONTEXT)
+    assert await writer.handle(event, on_order_cancelled, CONTEXT) is True
+
+
+async def test_events_carry_their_conversation_and_cause(runtime: Runtime[ToyUnitOfWork]) -> None:
+    order_id, cause = uuid4(), uuid4()
+    event = InboxEvent(cause, OrderCancelled(order_id=order_id, reason="test"))
+    await runtime.writer.handle(event, on_order_cancelled, MessageContext(uuid4(), cause))
+    row = await runtime.reader.first(sa.select(TABLES.outbox))
+    assert row is not None
+    assert row["correlation_id"] == order_id
+    assert str(cause) in row["body"]
+
+
+async def test_two_writers_on_one_store_lose_no_update(runtime: Runtime[ToyUnitOfWork], store_url: str) -> None:
+    """Two processes in small: each has its own writer and connection."""
+    store = Store(store_url)
+    other = Writer(
+        store,
+        TABLES,
+        ToyUnitOfWork,
+        source="/order",
+        clock=runtime.clock,
+        ids=runtime.ids,
+        failpoints=Failpoints("order"),
+        observer=runtime.observer,
+    )
+    await other.start()
+    counter_id = uuid4()
+    await runtime.writer.execute(add, Add(counter_id))
+    await asyncio.gather(
+        *(writer.execute(add, Add(counter_id)) for _ in range(25) for writer in (runtime.writer, other))
+    )
+    await other.stop()
+    await store.close()
+    assert await value_of(runtime, counter_id) == 51
+    assert await outbox_versions(runtime, counter_id) == list(range(1, 52))
+
+
+async def test_a_handler_reads_what_the_batch_has_not_written_yet(writer: Writer[ToyUnitOfWork]) -> None:
+    async def write_then_read(command: None, uow: ToyUnitOfWork) -> int:
+        uow.counters.add(Counter(uuid4(), 7))
+        uow.append(notes, {"text": "seen"})
+        rows = await uow.fetch(sa.select(sa.func.count().label("n")).select_from(notes))
+        found = await uow.counters.select(counters.c.value == 7)
+        return int(rows[0]["n"]) + len(found)
+
+    assert await writer.execute(write_then_read, None) == 2
