@@ -59,9 +59,9 @@ CHASSIS_PROBLEMS: Final[Mapping[str, ProblemType]] = MappingProxyType(
             ProblemType("method-not-allowed", 405, "Method not allowed", "`Allow` lists the methods of this path."),
             ProblemType("idempotency-in-progress", 409, "Still in progress", "Repeat after `Retry-After` seconds."),
             ProblemType("illegal-transition", 409, "Not possible in this state", "Read the current state first."),
-            ProblemType("stale-version", 409, "Changed meanwhile", "Somebody else changed it; read and try again."),
             ProblemType("precondition-failed", 412, "Precondition failed", "`If-Match` names an older version."),
             ProblemType("too-large", 413, "Body too large", "A body may have 64 KiB."),
+            ProblemType("uri-too-long", 414, "URI too long", "Path and query may have 4 KiB."),
             ProblemType("unsupported-media-type", 415, "Unsupported media type", "Send plain `application/json`."),
             ProblemType("validation", 422, "Validation failed", "`errors` points at each field that is wrong."),
             ProblemType(
@@ -73,11 +73,14 @@ CHASSIS_PROBLEMS: Final[Mapping[str, ProblemType]] = MappingProxyType(
             ProblemType("too-many-requests", 429, "Too many requests", "Repeat after `Retry-After` seconds."),
             ProblemType("headers-too-large", 431, "Headers too large", "Request headers may have 16 KiB."),
             ProblemType("internal", 500, "Internal error", "Our fault; `instance` identifies the request in our logs."),
+            ProblemType(
+                "overloaded", 503, "Overloaded", "More changes wait than can be taken on; repeat a little later."
+            ),
+            ProblemType("concurrent-change", 503, "Changed meanwhile", "Another process changed it; repeat."),
             ProblemType("busy", 503, "Busy", "More work than can be queued; repeat after `Retry-After` seconds."),
             ProblemType(
                 "storage-unavailable", 503, "Storage unavailable", "Nothing was changed unless a retry says so."
             ),
-            ProblemType("unavailable", 503, "Unavailable", "Repeat after `Retry-After` seconds."),
         )
     }
 )

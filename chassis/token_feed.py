@@ -85,8 +85,8 @@ class TokenFeed:
         self._clock = clock
         self._jwks_url = jwks_url
         self._http = http
-        self._next_fetch = datetime.min.replace(tzinfo=UTC)
-        self._seen_until = datetime.min.replace(tzinfo=UTC)
+        self._next_fetch = datetime(1970, 1, 1, tzinfo=UTC)
+        self._seen_until = datetime(1970, 1, 1, tzinfo=UTC)
         verifier.find_key = self.find_key
 
     @property
@@ -171,7 +171,7 @@ class TokenFeed:
             ) as client:
                 response = (await client.get(url)).raise_for_status()
                 keys = [] if len(response.content) > MAX_JWKS_BYTES else _parse_jwks(response.json(), self._clock.now())
-        except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+        except (httpx.HTTPError, ValueError, KeyError, TypeError, OverflowError) as error:
             log.warning("tokens.jwks_unavailable", error=type(error).__name__)
             return set()
         for key in keys:

@@ -1,0 +1,30 @@
+"""A running tiny service and a client that talks to it without a socket."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from tests.chassis.http.tiny import tiny_app
+from tests.support.tokens import TokenMint
+
+
+@pytest.fixture
+def mint() -> TokenMint:
+    return TokenMint()
+
+
+@pytest.fixture
+async def app(tmp_path: Path, mint: TokenMint) -> AsyncIterator[FastAPI]:
+    app, _, verifier = tiny_app(str(tmp_path / "things.db"))
+    verifier.add_key(mint.verification_key)
+    async with app.router.lifespan_context(app):
+        yield app
+
+
+@pytest.fixture
+async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://things") as client:
+        yield client
