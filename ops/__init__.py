@@ -1,0 +1,1 @@
+"""The operator's side: starting, watching, auditing and repairing a running shop, from outside."""

@@ -1,0 +1,129 @@
+"""The broker's definitions file: topology, users and rights as RabbitMQ loads them at boot (3.10 and 4 alike).
+
+`python -m ops.definitions PASSWORDS.json > definitions.json` makes one for a broker that is not ours to start;
+PASSWORDS.json maps each user to a password, which the result holds as a salted hash only.
+"""
+
+import base64
+import hashlib
+import json
+import secrets
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from chassis.topology import VHOST, Rights, Topology, shop_rights, shop_topology
+
+Definitions = dict[str, Any]
+
+
+def shop_definitions(passwords: Mapping[str, str]) -> Definitions:
+    """Everything the shop needs on a broker: users with their rights, exchanges, queues and bindings.
+
+    Raises:
+        ValueError: a user has no password.
+    """
+    rights = shop_rights()
+    return {
+        "vhosts": [{"name": VHOST}],
+        "users": [_user(entry, passwords) for entry in rights],
+        **rights_definitions(rights, VHOST),
+        **topology_definitions(shop_topology(), VHOST),
+    }
+
+
+def topology_definitions(topology: Topology, vhost: str) -> Definitions:
+    """The exchanges, queues and bindings, in one virtual host."""
+    return {
+        "exchanges": [
+            {
+                "name": exchange.name,
+                "vhost": vhost,
+                "type": exchange.kind,
+                "durable": True,
+                "auto_delete": False,
+                "internal": False,
+                "arguments": {},
+            }
+            for exchange in topology.exchanges
+        ],
+        "queues": [
+            {
+                "name": queue.name,
+                "vhost": vhost,
+                "durable": True,
+                "auto_delete": False,
+                "arguments": dict(queue.arguments),
+            }
+            for queue in topology.queues
+        ],
+        "bindings": [
+            {
+                "source": binding.exchange,
+                "vhost": vhost,
+                "destination": binding.queue,
+                "destination_type": "queue",
+                "routing_key": binding.routing_key,
+                "arguments": {},
+            }
+            for binding in topology.bindings
+        ],
+    }
+
+
+def rights_definitions(rights: Sequence[Rights], vhost: str) -> Definitions:
+    """What each user may do in one virtual host."""
+    return {
+        "permissions": [
+            {
+                "user": entry.user,
+                "vhost": vhost,
+                "configure": entry.configure,
+                "write": entry.write,
+                "read": entry.read,
+            }
+            for entry in rights
+        ],
+        "topic_permissions": [
+            {
+                "user": entry.user,
+                "vhost": vhost,
+                "exchange": topic.exchange,
+                "write": topic.write,
+                "read": "^$",
+            }
+            for entry in rights
+            for topic in entry.topics
+        ],
+    }
+
+
+def hash_password(password: str) -> str:
+    """RabbitMQ's salted SHA-256: base64 of four bytes of salt and the digest of salt and password."""
+    salt = secrets.token_bytes(4)
+    return base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
+
+
+def _user(rights: Rights, passwords: Mapping[str, str]) -> Definitions:
+    password = passwords.get(rights.user)
+    if not password:
+        raise ValueError(f"no password for the broker's user '{rights.user}'")
+    return {
+        "name": rights.user,
+        "password_hash": hash_password(password),
+        "hashing_algorithm": "rabbit_password_hashing_sha256",
+        "tags": list(rights.tags),
+    }
+
+
+def main() -> None:
+    """Write the definitions for the passwords in the file named on the command line to standard output."""
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m ops.definitions PASSWORDS.json > definitions.json")
+    passwords = json.loads(Path(sys.argv[1]).read_text())
+    sys.stdout.write(json.dumps(shop_definitions(passwords), indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
