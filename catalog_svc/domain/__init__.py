@@ -1,0 +1,1 @@
+"""The rules of the catalog: products, stock counts and reservations. Pure Python."""
