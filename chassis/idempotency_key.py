@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from fastapi import Depends, Header, Request
 from starlette.responses import Response
@@ -27,7 +27,7 @@ def idempotent(route: str) -> Any:
     """
 
     async def dependency(
-        request: Request, principal: AnyUser, idempotency_key: str | None = Header(default=None, max_length=255)
+        request: Request, principal: AnyUser, idempotency_key: Annotated[str | None, Header()] = None
     ) -> IdempotentRequest:
         key = parse_key(request.headers.getlist("idempotency-key"))
         fingerprint = hashlib.sha256(request.scope["path"].encode() + b"\n" + await raw_json(request)).hexdigest()

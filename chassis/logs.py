@@ -49,10 +49,10 @@ def configure_logging(service: str, *, level: str = "info", style: Literal["json
     structlog.configure(
         processors=[*shared, _console() if console else _to_json],
         wrapper_class=structlog.make_filtering_bound_logger(numeric),
-        logger_factory=structlog.WriteLoggerFactory(sys.stdout),
+        logger_factory=_Stdout,
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stdout)
+    handler = _StdoutHandler()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -77,6 +77,26 @@ def clean(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mutabl
     return event
 
 
+class _Stdout:
+    """Writes whole lines to whatever stdout is at that moment."""
+
+    def __init__(self, *_name: object) -> None:
+        """structlog hands over the logger's name; lines carry what they need themselves."""
+
+    def msg(self, line: str) -> None:
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+
+    debug = info = warning = error = critical = exception = msg
+
+
+class _StdoutHandler(logging.Handler):
+    """The same for other libraries' records."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        _Stdout().msg(self.format(record))
+
+
 class _Stamp:
     """Adds the service and the current conversation's ids."""
 
@@ -95,8 +115,10 @@ class _Stamp:
 
 def _plain(name: str, value: Any) -> Any:
     match value:
-        case None | bool() | int() | float():
+        case None | bool() | float():
             return value
+        case int():
+            return value if abs(value) < 2**63 else str(value)[:100]
         case Enum():
             return str(value.value)
         case str():
@@ -114,6 +136,8 @@ def _plain(name: str, value: Any) -> Any:
 
 
 def _scrub(text: str, limit: int) -> str:
+    if not text.isascii():
+        text = text.encode("utf-8", "backslashreplace").decode()  # a lone surrogate cannot be written
     for pattern, replacement in _SCRUBBED:
         text = pattern.sub(replacement, text)
     return text if len(text) <= limit else f"{text[:limit]}… ({len(text)} characters)"

@@ -1,14 +1,25 @@
 """A running tiny service and a client that talks to it without a socket."""
 
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+import structlog
 from fastapi import FastAPI
 
+from chassis.logs import configure_logging
 from tests.chassis.http.tiny import tiny_app
 from tests.support.tokens import TokenMint
+
+
+@pytest.fixture(autouse=True)
+def _logs() -> Iterator[None]:
+    configure_logging("test", level="info", style="json")
+    yield
+    structlog.reset_defaults()
+    logging.captureWarnings(False)
 
 
 @pytest.fixture
