@@ -24,12 +24,15 @@ def shop_definitions(passwords: Mapping[str, str]) -> Definitions:
     Raises:
         ValueError: a user has no password.
     """
-    rights = shop_rights()
+    return {"users": [_user(entry, passwords) for entry in shop_rights()], **vhost_definitions(VHOST)}
+
+
+def vhost_definitions(vhost: str) -> Definitions:
+    """One virtual host with the shop in it, for users that exist already."""
     return {
-        "vhosts": [{"name": VHOST}],
-        "users": [_user(entry, passwords) for entry in rights],
-        **rights_definitions(rights, VHOST),
-        **topology_definitions(shop_topology(), VHOST),
+        "vhosts": [{"name": vhost}],
+        **rights_definitions(shop_rights(), vhost),
+        **topology_definitions(shop_topology(), vhost),
     }
 
 

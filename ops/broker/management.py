@@ -50,9 +50,9 @@ class ManagementApi:
         )
         return messages
 
-    def load_definitions(self, vhost: str, definitions: Mapping[str, object]) -> None:
-        """Import exchanges, queues, bindings and policies into one virtual host."""
-        self.post(f"definitions/{quote(vhost, safe='')}", definitions)
+    def load_definitions(self, definitions: Mapping[str, object]) -> None:
+        """Import users, virtual hosts, rights, exchanges, queues and bindings; what is there already stays."""
+        self.post("definitions", definitions)
 
     def _request(self, method: str, path: str, body: Mapping[str, object] | None = None) -> httpx.Response:
         try:

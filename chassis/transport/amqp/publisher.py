@@ -1,0 +1,225 @@
+"""Publishing with confirms: one connection, one channel, and an honest answer for every message.
+
+Facts of RabbitMQ and its client this is built around: success is a Basic.Ack for a mandatory message and nothing else;
+returns are matched to publishes by message id; one refused publish closes the channel under all others in flight; a
+publish that timed out may arrive later.
+"""
+
+import asyncio
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from datetime import datetime
+
+import aiormq
+from aio_pika import DeliveryMode, Message
+from aio_pika.abc import AbstractChannel, HeadersType
+from aio_pika.exceptions import AMQPChannelError, ChannelInvalidStateError, DeliveryError, PublishError
+
+from chassis.clock import Clock
+from chassis.supervisor import Healthy, Supervisor
+from chassis.topology import Topology
+from chassis.transport.amqp.link import Link, LinkLostError, describe, open_link, wait_first
+from chassis.transport.amqp.topology import topology_problem
+from chassis.transport.base import Outcome, OutgoingMessage, PublishResult
+
+logger = logging.getLogger(__name__)
+
+PUBLISH_SECONDS = 5.0
+TOPOLOGY_RETRY_SECONDS = 5.0
+WATCH_SECONDS = 0.5
+MAX_SHORT_BYTES = 255
+MAX_HEADER_BYTES = 64_000
+"""Properties must fit one frame of 128 KiB: more would close the connection, taking everyone's publishes with it."""
+
+
+class Publisher:
+    """The publishing half of a transport."""
+
+    def __init__(self, url: str, topology: Topology, *, name: str, user: str | None, clock: Clock) -> None:
+        self.topology_error: str | None = None
+        self.blocked_since: datetime | None = None
+        self.supervisor = Supervisor(name, self._session)
+        self._url = url
+        self._topology = topology
+        self._user = user
+        self._clock = clock
+        self._link: Link | None = None
+        self._channel: AbstractChannel | None = None
+        self._turn = asyncio.Lock()
+
+    @property
+    def connected(self) -> bool:
+        return self._link is not None and self._link.usable
+
+    async def stop(self) -> None:
+        """Let the running publish finish, then close."""
+        async with self._turn:
+            await self.supervisor.stop()
+
+    async def publish(self, messages: Sequence[OutgoingMessage]) -> list[PublishResult]:
+        """One result per message, in order. Equal message ids wait for each other."""
+        results: dict[int, PublishResult] = {}
+        async with self._turn:
+            for wave in _waves(messages):
+                answers = await self._publish_wave([messages[index] for index in wave])
+                results.update(zip(wave, answers, strict=True))
+        return [results[index] for index in range(len(messages))]
+
+    async def _session(self, healthy: Healthy) -> None:
+        async with open_link(self._url, self.supervisor.name) as link:
+            try:
+                await self._wait_for_topology(link)
+                self._link = link
+                healthy()
+                await self._watch(link)
+            finally:
+                self._link = self._channel = self.blocked_since = self.topology_error = None
+        raise LinkLostError(link.reason)
+
+    async def _wait_for_topology(self, link: Link) -> None:
+        """Publish nothing while something is missing: the journal would confirm what an absent inbox never gets."""
+        while (problem := await topology_problem(link.connection, self._topology)) is not None:
+            if problem != self.topology_error:
+                logger.error("%s: %s", self.supervisor.name, problem)
+            self.topology_error = problem
+            await wait_first(link.closed, timeout=TOPOLOGY_RETRY_SECONDS)
+            if link.closed.is_set():
+                raise LinkLostError(link.reason)
+        self.topology_error = None
+
+    async def _watch(self, link: Link) -> None:
+        """Until the connection is lost or distrusted. While blocked it is kept: a new one would be blocked as well."""
+        while not link.closed.is_set():
+            blocked = await link.blocked()
+            self._note_blocking(blocked)
+            if link.distrusted.is_set() and not blocked:
+                return
+            ends = [link.closed] if blocked else [link.closed, link.distrusted]
+            await wait_first(*ends, timeout=WATCH_SECONDS)
+
+    def _note_blocking(self, blocked: bool) -> None:
+        if blocked and self.blocked_since is None:
+            logger.warning("%s: blocked by the broker (memory or disk alarm)", self.supervisor.name)
+            self.blocked_since = self._clock.now()
+        elif not blocked:
+            self.blocked_since = None
+
+    async def _publish_wave(self, messages: Sequence[OutgoingMessage]) -> list[PublishResult]:
+        """Publish messages with different ids; an unknown outcome costs the connection, so that no late answer
+        can be mistaken for that of the next try."""
+        link = self._link
+        if link is None or not link.usable or await link.blocked():
+            return [PublishResult(Outcome.UNKNOWN, self._why_not())] * len(messages)
+        try:
+            results = await self._attempt(link, messages)
+        except asyncio.CancelledError:
+            link.distrust("a publish was cancelled")
+            raise
+        unknown = next((result for result in results if result.outcome is Outcome.UNKNOWN), None)
+        if unknown is not None:
+            link.distrust(f"a publish had no certain answer: {unknown.reason}")
+        return results
+
+    def _why_not(self) -> str:
+        blocked = "blocked by the broker" if self.blocked_since is not None else ""
+        return blocked or self.topology_error or "not connected"
+
+    async def _attempt(self, link: Link, messages: Sequence[OutgoingMessage]) -> list[PublishResult]:
+        """All at once; those that went down with the channel again, one by one, to find the one it was closed for."""
+        channel = await self._open_channel(link)
+        if channel is None:
+            return [PublishResult(Outcome.UNKNOWN, "no channel to publish on")] * len(messages)
+        answers = await asyncio.gather(*(self._send(channel, message) for message in messages))
+        results: list[PublishResult] = []
+        certain = True
+        for message, answer in zip(messages, answers, strict=True):
+            result = answer
+            if result is None and certain:
+                result = await self._send_alone(link, message)
+                certain = result.outcome is not Outcome.UNKNOWN
+            results.append(result or PublishResult(Outcome.UNKNOWN, "the channel was closed"))
+        return results
+
+    async def _send_alone(self, link: Link, message: OutgoingMessage) -> PublishResult:
+        """With nothing else in flight, a closed channel is this message's own answer."""
+        channel = await self._open_channel(link)
+        if channel is None:
+            return PublishResult(Outcome.UNKNOWN, "no channel to publish on")
+        result = await self._send(channel, message, alone=True)
+        return result or PublishResult(Outcome.UNKNOWN, "the channel was closed")
+
+    async def _send(
+        self, channel: AbstractChannel, message: OutgoingMessage, *, alone: bool = False
+    ) -> PublishResult | None:
+        """The broker's answer, or None if the channel was closed under the message and it was not alone."""
+        try:
+            exchange = await channel.get_exchange(message.exchange, ensure=False)
+            answer = await exchange.publish(
+                self._to_amqp(message), message.routing_key, mandatory=True, timeout=PUBLISH_SECONDS
+            )
+        except PublishError as error:
+            return PublishResult(Outcome.RETURNED, str(getattr(error.frame, "reply_text", "")) or "returned")
+        except DeliveryError:
+            return PublishResult(Outcome.NACKED, "the broker could not store it")
+        except AMQPChannelError as error:
+            return PublishResult(Outcome.NACKED, describe(error)) if alone else None
+        except ChannelInvalidStateError:
+            return None
+        except asyncio.CancelledError:
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise
+            return PublishResult(Outcome.UNKNOWN, "the connection gave up on it")
+        except (ValueError, TypeError) as error:
+            return PublishResult(Outcome.NACKED, f"cannot be sent: {error}")
+        except Exception as error:  # a timeout, a lost connection or what the client makes of them: it may have arrived
+            return PublishResult(Outcome.UNKNOWN, describe(error))
+        if isinstance(answer, aiormq.spec.Basic.Ack):
+            return PublishResult(Outcome.ACK)
+        return PublishResult(Outcome.UNKNOWN, f"unexpected answer {type(answer).__name__}")
+
+    async def _open_channel(self, link: Link) -> AbstractChannel | None:
+        """The channel to publish on, a new one if the last was closed; None if there cannot be one."""
+        if self._channel is None or self._channel.is_closed:
+            try:
+                async with asyncio.timeout(PUBLISH_SECONDS):
+                    self._channel = await link.connection.channel(publisher_confirms=True, on_return_raises=True)
+            except Exception as error:  # the connection is lost or stuck; the caller reports the messages as unknown
+                logger.info("%s: no channel: %s", self.supervisor.name, describe(error))
+                self._channel = None
+        return self._channel
+
+    def _to_amqp(self, message: OutgoingMessage) -> Message:
+        """The message as aio-pika has it: persistent, and signed with the user we are to the broker.
+
+        Raises:
+            ValueError: it would not fit AMQP's frames.
+        """
+        headers: HeadersType = dict(message.headers)
+        if (size := sum(len(name) + len(str(value).encode()) for name, value in headers.items())) > MAX_HEADER_BYTES:
+            raise ValueError(f"{size} bytes of headers, at most {MAX_HEADER_BYTES}")
+        for name in ("exchange", "routing_key", "message_id", "type", "app_id", "correlation_id", "content_type"):
+            if len(getattr(message, name).encode()) > MAX_SHORT_BYTES:
+                raise ValueError(f"{name} is longer than {MAX_SHORT_BYTES} bytes")
+        return Message(
+            message.body,
+            headers=headers,
+            content_type=message.content_type,
+            delivery_mode=DeliveryMode.PERSISTENT,
+            correlation_id=message.correlation_id or None,
+            message_id=message.message_id,
+            timestamp=message.timestamp,
+            type=message.type or None,
+            user_id=self._user,
+            app_id=message.app_id or None,
+        )
+
+
+def _waves(messages: Sequence[OutgoingMessage]) -> list[list[int]]:
+    """Indexes such that no wave has a message id twice: first every first occurrence, then every second …"""
+    seen: Counter[str] = Counter()
+    waves: dict[int, list[int]] = defaultdict(list)
+    for index, message in enumerate(messages):
+        waves[seen[message.message_id]].append(index)
+        seen[message.message_id] += 1
+    return list(waves.values())

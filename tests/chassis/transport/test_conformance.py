@@ -1,0 +1,228 @@
+"""What every transport must do, said once and held against both: memory and a real RabbitMQ."""
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from itertools import count
+
+import pytest
+
+from chassis.topology import DEAD, EVENTS, RETRY_TIERS, dead_queue, inbox_queue, shop_topology
+from chassis.transport import Delivery, Outcome, OutgoingMessage, Subscription, SubscriptionClosedError, Transport
+from chassis.transport.amqp import AmqpTransport
+from chassis.transport.memory import MemoryBroker, MemoryTransport
+from tests.support.waiting import wait_until
+
+INBOX = inbox_queue("order")
+_numbers = count(1)
+
+
+@dataclass
+class World:
+    """One broker, and as many transports to it as a test wants."""
+
+    connect: Callable[[], Transport]
+
+
+@pytest.fixture(params=["memory", pytest.param("amqp", marks=pytest.mark.rabbit)])
+async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
+    opened: list[Transport] = []
+    if request.param == "memory":
+        broker = MemoryBroker()
+
+        def open_one() -> Transport:
+            return MemoryTransport(broker, "operator")
+    else:
+        url = request.getfixturevalue("rabbit_vhost").url()
+
+        def open_one() -> Transport:
+            return AmqpTransport(url, shop_topology(), service="operator")
+
+    def connect() -> Transport:
+        opened.append(open_one())
+        return opened[-1]
+
+    yield World(connect)
+    for transport in opened:
+        await transport.stop()
+
+
+@pytest.fixture
+async def transport(world: World) -> Transport:
+    return await started(world)
+
+
+async def started(world: World) -> Transport:
+    transport = world.connect()
+    await transport.start()
+    await wait_until(lambda: transport.health().publisher_connected, message="never connected")
+    return transport
+
+
+async def live(transport: Transport, queue: str, *, prefetch: int = 10) -> Subscription:
+    subscription = transport.subscribe(queue, prefetch=prefetch)
+    await wait_until(lambda: subscription.live, message="never live")
+    return subscription
+
+
+def a_message(**changes: object) -> OutgoingMessage:
+    number = next(_numbers)
+    fields: dict[str, object] = {
+        "exchange": EVENTS,
+        "routing_key": "stock.reserved.v1",
+        "body": f"body {number}".encode(),
+        "message_id": f"message-{number}",
+    }
+    return OutgoingMessage(**(fields | changes))  # type: ignore[arg-type]  # fields by name, as a builder takes them
+
+
+async def receive(subscription: Subscription, how_many: int) -> list[Delivery]:
+    received: list[Delivery] = []
+    while len(received) < how_many:
+        received += await subscription.receive(how_many - len(received))
+    return received
+
+
+async def published(transport: Transport, *messages: OutgoingMessage) -> list[Outcome]:
+    return [result.outcome for result in await transport.publish(messages)]
+
+
+async def test_a_published_event_reaches_its_reader_with_all_it_carries(transport: Transport) -> None:
+    message = a_message(type="stock.reserved.v1", correlation_id="order-1", headers={"attempt": 2, "why": "retry"})
+    assert await published(transport, message) == [Outcome.ACK]
+    [delivery] = await receive(await live(transport, INBOX), 1)
+    assert (delivery.body, delivery.message_id, delivery.type) == (message.body, message.message_id, message.type)
+    assert (delivery.exchange, delivery.routing_key) == (EVENTS, "stock.reserved.v1")
+    assert (delivery.headers["attempt"], delivery.headers["why"]) == (2, "retry")
+    assert (delivery.correlation_id, delivery.redelivered, delivery.delivery_count) == ("order-1", False, 0)
+
+
+async def test_results_are_in_the_order_of_the_messages(transport: Transport) -> None:
+    unroutable = {"exchange": DEAD, "routing_key": "nobody"}
+    messages = [a_message(**(unroutable if index % 3 == 0 else {})) for index in range(30)]
+    expected = [Outcome.RETURNED if index % 3 == 0 else Outcome.ACK for index in range(30)]
+    assert await published(transport, *messages) == expected
+
+
+async def test_equal_message_ids_get_their_own_answers(transport: Transport) -> None:
+    lost, arriving = a_message(exchange=DEAD, routing_key="nobody"), a_message()
+    twin = a_message(message_id=lost.message_id)
+    assert await published(transport, lost, twin, arriving) == [Outcome.RETURNED, Outcome.ACK, Outcome.ACK]
+
+
+async def test_a_refused_message_does_not_take_others_with_it(transport: Transport) -> None:
+    messages = [a_message(), a_message(), a_message(exchange="no.such.exchange"), a_message(), a_message()]
+    results = await transport.publish(messages)
+    assert [result.outcome for result in results] == [
+        Outcome.ACK,
+        Outcome.ACK,
+        Outcome.NACKED,
+        Outcome.ACK,
+        Outcome.ACK,
+    ]
+    assert "no exchange 'no.such.exchange'" in results[2].reason
+    assert transport.health().publisher_connected
+
+
+async def test_without_a_connection_the_outcome_is_unknown_at_once(world: World) -> None:
+    transport = world.connect()
+    assert await published(transport, a_message(), a_message()) == [Outcome.UNKNOWN, Outcome.UNKNOWN]
+    assert not transport.health().publisher_connected
+
+
+async def test_nothing_to_publish_is_no_trouble(transport: Transport) -> None:
+    assert await transport.publish([]) == []
+
+
+async def test_an_acked_message_is_gone_and_a_requeued_one_comes_again_counted(transport: Transport) -> None:
+    first, second = a_message(), a_message()
+    await published(transport, first, second)
+    subscription = await live(transport, INBOX)
+    one, two = await receive(subscription, 2)
+    await subscription.ack([one])
+    await subscription.requeue([two])
+    [again] = await receive(subscription, 1)
+    assert again.message_id == two.message_id
+    assert (again.redelivered, again.delivery_count) == (True, 1)
+
+
+async def test_prefetch_limits_what_is_unsettled(transport: Transport) -> None:
+    await published(transport, *(a_message() for _ in range(5)))
+    subscription = await live(transport, INBOX, prefetch=2)
+    held = await receive(subscription, 2)
+    await subscription.ack(held[:1])
+    [third] = await subscription.receive(10)
+    assert third.message_id not in {delivery.message_id for delivery in held}
+
+
+async def test_acking_out_of_order_settles_exactly_what_was_named(world: World, transport: Transport) -> None:
+    await published(transport, *(a_message(body=str(number).encode()) for number in range(6)))
+    subscription = await live(transport, INBOX)
+    held = await receive(subscription, 6)
+    await subscription.ack([held[0], held[1], held[3], held[5]])
+    await transport.stop()
+    remaining = await receive(await live(await started(world), INBOX), 2)
+    assert sorted(delivery.body for delivery in remaining) == [b"2", b"4"]
+
+
+async def test_after_stop_what_was_handed_out_can_be_settled_and_the_rest_goes_to_others(
+    world: World, transport: Transport
+) -> None:
+    await published(transport, *(a_message(body=str(number).encode()) for number in range(4)))
+    leaving = await live(transport, INBOX)
+    [taken] = await leaving.receive(1)
+    await leaving.stop()
+    assert not leaving.live
+    await leaving.ack([taken])
+    with pytest.raises(SubscriptionClosedError):
+        await leaving.receive(1)
+    remaining = await receive(await live(await started(world), INBOX), 3)
+    assert sorted(delivery.body for delivery in remaining) == [b"1", b"2", b"3"]
+
+
+async def test_what_was_not_settled_when_a_transport_stopped_comes_again(world: World, transport: Transport) -> None:
+    await published(transport, a_message())
+    subscription = await live(transport, INBOX)
+    [held] = await subscription.receive(1)
+    await transport.stop()
+    await subscription.ack([held])
+    [again] = await receive(await live(await started(world), INBOX), 1)
+    assert (again.message_id, again.delivery_count) == (held.message_id, 1)
+
+
+async def test_past_the_delivery_limit_a_message_is_a_dead_letter(transport: Transport) -> None:
+    await published(transport, a_message())
+    subscription = await live(transport, INBOX, prefetch=1)
+    for delivery_count in range(21):
+        [delivery] = await subscription.receive(1)
+        assert delivery.delivery_count == delivery_count
+        await subscription.requeue([delivery])
+    [dead] = await receive(await live(transport, dead_queue("order")), 1)
+    assert (dead.message_id, dead.exchange, dead.routing_key) == (delivery.message_id, DEAD, "order")
+    assert (dead.headers["x-first-death-queue"], dead.headers["x-first-death-reason"]) == (INBOX, "delivery_limit")
+
+
+async def test_a_retry_tier_brings_a_message_back_to_the_one_queue_it_names(transport: Transport) -> None:
+    message = a_message(exchange=RETRY_TIERS[0].exchange, routing_key=INBOX, headers={"attempt": 1})
+    assert await published(transport, message) == [Outcome.ACK]
+    [delivery] = await receive(await live(transport, INBOX), 1)
+    assert (delivery.message_id, delivery.headers["attempt"]) == (message.message_id, 1)
+    assert (delivery.exchange, delivery.routing_key) == ("", INBOX)
+
+
+async def test_two_consumers_share_the_work(transport: Transport) -> None:
+    first, second = await live(transport, INBOX, prefetch=1), await live(transport, INBOX, prefetch=1)
+    await published(transport, a_message(), a_message())
+    [one], [two] = await first.receive(10), await second.receive(10)
+    assert one.message_id != two.message_id
+
+
+async def test_a_queue_that_does_not_exist_is_reported(transport: Transport) -> None:
+    subscription = transport.subscribe("nobody.inbox", prefetch=1)
+    await wait_until(lambda: transport.health().topology_error is not None)
+    assert "nobody.inbox" in str(transport.health().topology_error)
+    assert not subscription.live
+
+
+async def test_headers_of_the_broker_cannot_be_forged() -> None:
+    with pytest.raises(ValueError, match="x-death"):
+        a_message(headers={"x-death": 1})
