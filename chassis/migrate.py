@@ -2,11 +2,14 @@
 
 import asyncio
 import importlib.util
+import logging
 from pathlib import Path
 
 import sqlalchemy as sa
 from alembic import command, context
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
@@ -28,7 +31,34 @@ def migrate(package: str, url: str, revision: str = "head") -> None:
     database = make_url(url)
     if database.get_backend_name() == "sqlite" and database.database:
         Path(database.database).parent.mkdir(parents=True, exist_ok=True)
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # its "Context impl SQLiteImpl." tells nobody anything
     command.upgrade(alembic_config(package, url), revision)
+
+
+def pending_migrations(package: str, url: str) -> bool:
+    """Whether the store at `url` is not at the newest revision: empty, older, or not there at all."""
+    script = ScriptDirectory.from_config(alembic_config(package, url))
+    return _current_heads(url) != set(script.get_heads())
+
+
+def _current_heads(url: str) -> set[str]:
+    database = make_url(url)
+    if database.get_backend_name() != "sqlite":
+        return asyncio.run(_current_heads_async(url))
+    if database.database is None or not Path(database.database).exists():
+        return set()
+    engine = sa.create_engine(database.set(drivername="sqlite"), poolclass=NullPool)
+    with engine.connect() as connection:
+        return set(MigrationContext.configure(connection).get_current_heads())
+
+
+async def _current_heads_async(url: str) -> set[str]:
+    engine = create_async_engine(url, poolclass=NullPool)
+    try:
+        async with engine.connect() as connection:
+            return await connection.run_sync(lambda c: set(MigrationContext.configure(c).get_current_heads()))
+    finally:
+        await engine.dispose()
 
 
 def run_migrations(metadata: sa.MetaData) -> None:

@@ -6,7 +6,7 @@ and flushed once per batch, one statement per table.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, TypeVar, cast
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -76,7 +76,7 @@ class UnitOfWork:
         self._clock = transaction.clock
         self._ids = transaction.ids
         self._outbox = transaction.outbox
-        self._repositories: list[Repository[Any, Any]] = []
+        self._repositories: list[Flushable] = []
         self._touched: list[AggregateRoot] = []
         self._appended: dict[sa.Table, list[dict[str, Any]]] = {}
         self._deferred: dict[sa.Executable, list[dict[str, Any]]] = {}
@@ -120,7 +120,7 @@ class UnitOfWork:
 
     # What follows is for the writer, not for handlers.
 
-    def register(self, repository: "Repository[Any, Any]") -> None:
+    def register(self, repository: "Flushable") -> None:
         self._repositories.append(repository)
 
     def touch(self, aggregate: AggregateRoot) -> None:
@@ -158,6 +158,12 @@ class UnitOfWork:
     def committed(self) -> None:
         for action in self._after_commit:
             action()
+
+
+class Flushable(Protocol):
+    """Something that holds unwritten changes until the batch's flush."""
+
+    async def flush(self) -> None: ...
 
 
 class Repository(Generic[AggregateT, KeyT]):
@@ -240,6 +246,10 @@ class Repository(Generic[AggregateT, KeyT]):
         """Take a new aggregate in."""
         self._loaded[self.to_row(aggregate)[self.key]] = aggregate
         self._uow.touch(aggregate)
+
+    def loaded(self) -> list[AggregateT]:
+        """Every aggregate of this unit of work, new ones included."""
+        return [aggregate for aggregate in self._loaded.values() if aggregate is not None]
 
     async def flush(self) -> None:
         inserts: list[dict[str, Any]] = []

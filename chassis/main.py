@@ -1,0 +1,73 @@
+"""The command line every service has: `python -m order_svc serve|migrate`, and where its real environment is made."""
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import NoReturn, TypeVar
+
+from fastapi import FastAPI
+from pydantic import ValidationError
+
+from chassis.clock import SystemClock
+from chassis.db import Store
+from chassis.failpoints import Failpoints
+from chassis.ids import Uuid7
+from chassis.logs import configure_logging
+from chassis.migrate import migrate, pending_migrations
+from chassis.runtime import Environment
+from chassis.serve import serve
+from chassis.settings import ServiceSettings
+from chassis.telemetry import Metrics
+from chassis.topology import shop_topology
+from chassis.transport.amqp import AmqpTransport
+
+SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
+Command = Callable[[SettingsT, Sequence[str]], None]
+
+
+def main(
+    package: str,
+    settings_type: type[SettingsT],
+    build: Callable[[SettingsT, Environment], FastAPI],
+    *,
+    commands: Mapping[str, Command[SettingsT]] | None = None,
+) -> None:
+    """Run one of a service's commands; `commands` are those it has beside `serve` and `migrate`."""
+    extra = dict(commands or {})
+    parser = argparse.ArgumentParser(prog=f"python -m {package}")
+    parser.add_argument("command", choices=["serve", "migrate", *extra])
+    arguments, rest = parser.parse_known_args()
+    if rest and arguments.command not in extra:
+        parser.error(f"unexpected arguments: {' '.join(rest)}")
+    try:
+        settings = settings_type()
+    except ValidationError as error:
+        _give_up("; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False)))
+    configure_logging(settings.service, level=settings.log_level, style=settings.log_format)
+    if arguments.command == "migrate":
+        migrate(package, settings.database_url)
+        return
+    if pending_migrations(package, settings.database_url):
+        _give_up(f"the store is not at the newest schema: run `python -m {package} migrate` first")
+    if arguments.command == "serve":
+        serve(build(settings, real_environment(settings)), settings)
+    else:
+        extra[arguments.command](settings, rest)
+
+
+def real_environment(settings: ServiceSettings) -> Environment:
+    """The machine's clock, the store and the broker the settings name, failpoints from `FAILPOINT`."""
+    clock = SystemClock()
+    return Environment(
+        store=Store(settings.database_url),
+        transport=AmqpTransport(settings.amqp_url, shop_topology(), service=settings.service, clock=clock),
+        clock=clock,
+        ids=Uuid7(clock),
+        observer=Metrics(),
+        failpoints=Failpoints.from_environment(settings.service),
+    )
+
+
+def _give_up(reason: str) -> NoReturn:
+    sys.stderr.write(f"{reason}\n")
+    raise SystemExit(2)

@@ -1,0 +1,44 @@
+"""What order_svc listens to: the choreography as one table."""
+
+from functools import partial
+
+from chassis.consumer import Subscriptions
+from contracts.catalog import (
+    ProductChanged,
+    ProductListed,
+    ProductRetired,
+    StockCommitted,
+    StockRejected,
+    StockReleased,
+    StockReserved,
+)
+from contracts.payment import (
+    PaymentAuthorized,
+    PaymentCaptured,
+    PaymentCaptureFailed,
+    PaymentDeclined,
+    PaymentRefunded,
+    PaymentVoided,
+)
+from order_svc import saga
+from order_svc.handlers import keep_product, keep_retired_product
+from order_svc.settings import OrderSettings
+
+
+def subscriptions(settings: OrderSettings) -> Subscriptions:
+    """Event → handler."""
+    return {
+        ProductListed: keep_product,
+        ProductChanged: keep_product,
+        ProductRetired: keep_retired_product,
+        StockReserved: partial(saga.on_stock_reserved, pay_within=settings.pay_within),
+        StockRejected: saga.on_stock_rejected,
+        StockReleased: saga.on_stock_released,
+        StockCommitted: saga.on_stock_committed,
+        PaymentAuthorized: saga.on_payment_authorized,
+        PaymentDeclined: saga.on_payment_declined,
+        PaymentCaptured: saga.on_payment_captured,
+        PaymentCaptureFailed: saga.on_payment_capture_failed,
+        PaymentVoided: saga.on_payment_voided,
+        PaymentRefunded: saga.on_payment_refunded,
+    }

@@ -1,0 +1,1 @@
+"""The order and its rules; knows no database, broker or web."""
