@@ -5,7 +5,7 @@ import structlog
 from catalog_svc.commands import AdjustStock, ChangeProduct, ExpireReservation, ListProduct, RetireProduct
 from catalog_svc.domain.product import CurrencyError, Product, ProductExistsError, ProductStatus
 from catalog_svc.domain.reservation import EXPIRED_REASON, Reservation, ReservationState
-from catalog_svc.domain.stock import StockItem
+from catalog_svc.domain.stock import StockCounts, StockItem
 from catalog_svc.store import CatalogUnitOfWork
 from contracts.catalog import StockLine
 from contracts.money import Money
@@ -14,7 +14,7 @@ from contracts.order import OrderCancelled, OrderConfirmed, OrderPlaced
 log = structlog.get_logger()
 
 
-async def list_product(command: ListProduct, uow: CatalogUnitOfWork) -> tuple[Product, StockItem]:
+async def list_product(command: ListProduct, uow: CatalogUnitOfWork) -> None:
     """A new product, with an empty stock row of its own.
 
     Raises:
@@ -23,14 +23,11 @@ async def list_product(command: ListProduct, uow: CatalogUnitOfWork) -> tuple[Pr
     _check_currency(command.details.price, uow)
     if await uow.products.find(command.sku) is not None:
         raise ProductExistsError(command.sku)
-    product = Product.introduce(command.sku, command.details, uow.now)
-    item = StockItem(command.sku)
-    uow.products.add(product)
-    uow.stock.add(item)
-    return product, item
+    uow.products.add(Product.introduce(command.sku, command.details, uow.now))
+    uow.stock.add(StockItem(command.sku))
 
 
-async def change_product(command: ChangeProduct, uow: CatalogUnitOfWork) -> tuple[Product, StockItem]:
+async def change_product(command: ChangeProduct, uow: CatalogUnitOfWork) -> None:
     """New details, or on or off sale.
 
     Raises:
@@ -46,7 +43,6 @@ async def change_product(command: ChangeProduct, uow: CatalogUnitOfWork) -> tupl
     if command.status is ProductStatus.RETIRED:
         product.retire()
     item.on_sale = product.status is ProductStatus.LISTED
-    return product, item
 
 
 async def retire_product(command: RetireProduct, uow: CatalogUnitOfWork) -> None:
@@ -62,8 +58,8 @@ async def retire_product(command: RetireProduct, uow: CatalogUnitOfWork) -> None
     item.on_sale = False
 
 
-async def adjust_stock(command: AdjustStock, uow: CatalogUnitOfWork) -> StockItem:
-    """Count units in or out; of a retired product too, its shelf still has to be emptied.
+async def adjust_stock(command: AdjustStock, uow: CatalogUnitOfWork) -> StockCounts:
+    """Count units in or out, and what is there then; of a retired product too, its shelf still has to be emptied.
 
     Raises:
         NotFoundError, StockNegativeError, StockTooLargeError.
@@ -71,7 +67,7 @@ async def adjust_stock(command: AdjustStock, uow: CatalogUnitOfWork) -> StockIte
     item = await uow.stock.get(command.sku)
     movement = item.adjust(command.delta, command.reason)
     uow.journal([movement], reason=command.reason)
-    return item
+    return item.counts
 
 
 async def reserve_stock(event: OrderPlaced, uow: CatalogUnitOfWork) -> None:

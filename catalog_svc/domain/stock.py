@@ -48,6 +48,17 @@ class Movement:
     reserved: int
 
 
+@dataclass(frozen=True, slots=True)
+class StockCounts:
+    """The counts of one SKU at one moment."""
+
+    sku: str
+    on_hand: int
+    reserved: int
+    available: int
+    sold: int
+
+
 class StockItem(AggregateRoot):
     """The counts of one SKU. `received` is what operators put in less what they took out.
 
@@ -78,6 +89,10 @@ class StockItem(AggregateRoot):
     def available(self) -> int:
         """Units that nobody holds."""
         return self.on_hand - self.reserved
+
+    @property
+    def counts(self) -> StockCounts:
+        return StockCounts(self.sku, self.on_hand, self.reserved, self.available, self.sold)
 
     def adjust(self, delta: int, reason: str) -> Movement:
         """Count `delta` units in (positive) or out (negative).
