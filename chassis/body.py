@@ -25,21 +25,26 @@ _NOT_BRACKETS = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[^\[\]{}"]++', re.D
 _CONTENT_TYPE = re.compile(r'application/json\s*(;\s*charset="?utf-8"?\s*)?', re.IGNORECASE)
 
 
-def json_body(model: type[M]) -> Any:
+def json_body(model: type[M], *, optional: bool = False) -> Any:
     """The dependency that reads `model`: `body: Annotated[PlaceOrder, json_body(PlaceOrder)]`.
+
+    With `optional`, a request without a body is one with the model's defaults.
 
     Raises (as problems): 415 unsupported-media-type, 413 too-large, 400 malformed-json, 422 validation.
     """
-    return Depends(BodyReader(model))
+    return Depends(BodyReader(model, optional=optional))
 
 
 class BodyReader:
-    """Reads one model; `model` is public so that the OpenAPI document can declare the body."""
+    """Reads one model; the attributes are public so that the OpenAPI document can declare the body."""
 
-    def __init__(self, model: type[BaseModel]) -> None:
+    def __init__(self, model: type[BaseModel], *, optional: bool = False) -> None:
         self.model = model
+        self.optional = optional
 
     async def __call__(self, request: Request) -> BaseModel:
+        if self.optional and "content-type" not in request.headers and not await read_capped(request):
+            return self.model()
         return parse(self.model, await raw_json(request))
 
 

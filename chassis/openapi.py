@@ -115,7 +115,7 @@ def _request_body(reader: BodyReader, schemas: dict[str, Any]) -> dict[str, Any]
     _, definitions = models_json_schema([(reader.model, "validation")], ref_template=_REFERENCES)
     schemas.update(definitions["$defs"])
     reference = {"$ref": _REFERENCES.format(model=reader.model.__name__)}
-    return {"required": True, "content": {"application/json": {"schema": reference}}}
+    return {"required": not reader.optional, "content": {"application/json": {"schema": reference}}}
 
 
 def _operation_html(method: str, path: str, operation: Mapping[str, Any]) -> str:

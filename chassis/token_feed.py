@@ -106,14 +106,18 @@ class TokenFeed:
         if event.algorithm != ALGORITHM:
             log.warning("tokens.key_ignored", kid=event.kid, algorithm=event.algorithm)
             return
-        key = VerificationKey(event.kid, _decode_key(event.public_key), event.not_before, event.expires_at)
+        t = self._tables.keys
+        ends = [row["expires_at"] for row in await uow.fetch(sa.select(t.c.expires_at).where(t.c.kid == event.kid))]
+        # Events come in any order: a key's end only ever moves nearer, so one that was withdrawn stays withdrawn.
+        expires_at = min([event.expires_at, *ends])
+        key = VerificationKey(event.kid, _decode_key(event.public_key), event.not_before, expires_at)
         row = {
             "kid": event.kid,
             "public_key": event.public_key,
             "not_before": event.not_before,
-            "expires_at": event.expires_at,
+            "expires_at": expires_at,
         }
-        await _put(uow.connection, self._tables.keys, row, "not_before", "expires_at")
+        await _put(uow.connection, t, row, "expires_at")
         uow.after_commit(lambda: self._verifier.add_key(key))
 
     async def on_session_revoked(self, event: SessionRevoked, uow: UnitOfWork) -> None:

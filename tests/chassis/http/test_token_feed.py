@@ -68,6 +68,18 @@ async def test_a_key_may_be_published_again(world: World, mint: TokenMint) -> No
     world.verifier.verify(mint.token())
 
 
+async def test_a_withdrawn_key_stays_withdrawn_whatever_comes_late(world: World, mint: TokenMint) -> None:
+    withdrawn = mint.published.model_copy(update={"expires_at": datetime.now(UTC) - timedelta(minutes=1)})
+    await world.receive(mint.published)
+    await world.receive(withdrawn)
+    await world.receive(mint.published)
+    restarted, feed = world.other_instance()
+    await feed.load()
+    for verifier in (world.verifier, restarted):
+        with pytest.raises(InvalidTokenError, match="key's time"):
+            verifier.verify(mint.token())
+
+
 async def test_a_revocation_bites_here_after_a_restart_and_elsewhere(world: World, mint: TokenMint) -> None:
     await world.receive(mint.published)
     elsewhere, feed = world.other_instance()
