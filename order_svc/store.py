@@ -162,13 +162,17 @@ class ProductProjection:
     async def flush(self) -> None:
         changed, self._changed = self._changed, {}
         inserts = [_product_row(product) for sku, product in changed.items() if sku not in self._stored]
-        updates = [_product_row(product) | {"b_sku": sku} for sku, product in changed.items() if sku in self._stored]
+        updates = [
+            _product_row(product) | {"b_sku": sku, "b_version": product.version}
+            for sku, product in changed.items()
+            if sku in self._stored
+        ]
         if inserts:
             await self._uow.connection.execute(products.insert(), inserts)
         if updates:
             await self._uow.connection.execute(
                 products.update().where(
-                    products.c.sku == sa.bindparam("b_sku"), products.c.version < sa.bindparam("version")
+                    products.c.sku == sa.bindparam("b_sku"), products.c.version < sa.bindparam("b_version")
                 ),
                 updates,
             )
