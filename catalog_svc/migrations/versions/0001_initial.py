@@ -49,10 +49,10 @@ def _products() -> None:
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("sort_title", _bytewise(600), nullable=False),
         sa.Column("search_text", sa.Text(), nullable=False),
-        sa.CheckConstraint("status IN ('listed', 'retired')", name="ck_products_status"),
-        sa.CheckConstraint("length(price_currency) = 3", name="ck_products_price_currency"),
-        sa.CheckConstraint("price_amount BETWEEN 0 AND 1000000000000", name="ck_products_price_amount"),
-        sa.CheckConstraint("version >= 1", name="ck_products_version"),
+        sa.CheckConstraint("status IN ('listed', 'retired')", name=op.f("ck_products_status")),
+        sa.CheckConstraint("length(price_currency) = 3", name=op.f("ck_products_price_currency")),
+        sa.CheckConstraint("price_amount BETWEEN 0 AND 1000000000000", name=op.f("ck_products_price_amount")),
+        sa.CheckConstraint("version >= 1", name=op.f("ck_products_version")),
         sa.PrimaryKeyConstraint("sku", name="pk_products"),
     )
     op.create_index("ix_products_by_age", "products", ["status", "listed_at", "sku"])
@@ -71,10 +71,10 @@ def _stock() -> None:
         sa.Column("sold", sa.BigInteger(), nullable=False),
         sa.Column("received", sa.BigInteger(), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
-        sa.CheckConstraint("on_hand + sold = received", name="ck_stock_nothing_lost"),
-        sa.CheckConstraint("on_hand >= reserved", name="ck_stock_never_oversold"),
-        sa.CheckConstraint("reserved >= 0", name="ck_stock_reserved"),
-        sa.CheckConstraint("sold >= 0", name="ck_stock_sold"),
+        sa.CheckConstraint("on_hand + sold = received", name=op.f("ck_stock_nothing_lost")),
+        sa.CheckConstraint("on_hand >= reserved", name=op.f("ck_stock_never_oversold")),
+        sa.CheckConstraint("reserved >= 0", name=op.f("ck_stock_reserved")),
+        sa.CheckConstraint("sold >= 0", name=op.f("ck_stock_sold")),
         sa.ForeignKeyConstraint(["sku"], ["products.sku"], name="fk_stock_sku"),
         sa.PrimaryKeyConstraint("sku", name="pk_stock"),
     )
@@ -86,10 +86,10 @@ def _stock() -> None:
         sa.Column("expires_at", UtcDateTime(), nullable=True),
         sa.Column("reason", sa.String(length=200), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
-        sa.CheckConstraint("(state = 'held') = (expires_at IS NOT NULL)", name="ck_reservations_held_expires"),
+        sa.CheckConstraint("(state = 'held') = (expires_at IS NOT NULL)", name=op.f("ck_reservations_held_expires")),
         sa.CheckConstraint(
             "state IN ('awaited', 'held', 'committed', 'rejected', 'expired', 'released')",
-            name="ck_reservations_state",
+            name=op.f("ck_reservations_state"),
         ),
         sa.PrimaryKeyConstraint("order_id", name="pk_reservations"),
     )
@@ -105,12 +105,12 @@ def _stock() -> None:
         sa.Column("reason", sa.String(length=200), nullable=False),
         sa.Column("cause_id", sa.Uuid(), nullable=True),
         sa.Column("at", UtcDateTime(), nullable=False),
-        sa.CheckConstraint("(order_id IS NULL) = (kind IN ('receive', 'adjust'))", name="ck_stock_ledger_order"),
+        sa.CheckConstraint("(order_id IS NULL) = (kind IN ('receive', 'adjust'))", name=op.f("ck_stock_ledger_order")),
         sa.CheckConstraint(
             "kind IN ('receive', 'adjust', 'reserve', 'release', 'sell', 'restock')",
-            name="ck_stock_ledger_kind",
+            name=op.f("ck_stock_ledger_kind"),
         ),
-        sa.CheckConstraint("on_hand <> 0 OR reserved <> 0", name="ck_stock_ledger_moves"),
+        sa.CheckConstraint("on_hand <> 0 OR reserved <> 0", name=op.f("ck_stock_ledger_moves")),
         sa.ForeignKeyConstraint(["sku"], ["stock.sku"], name="fk_stock_ledger_sku"),
         sa.PrimaryKeyConstraint("id", name="pk_stock_ledger"),
     )
