@@ -1,0 +1,1 @@
+"""Payment providers behind one port: what they are asked, what they answer, and who they are."""

@@ -1,0 +1,38 @@
+"""payment_svc's knobs: `PAYMENT_…` in the environment."""
+
+from typing import Annotated, ClassVar, Final, Literal, Self
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import SettingsConfigDict
+
+from chassis.settings import ServiceSettings
+
+MIN_SECRET: Final = 16
+
+
+class PaymentSettings(ServiceSettings):
+    model_config = SettingsConfigDict(env_prefix="PAYMENT_")
+
+    service: ClassVar[str] = "payment"
+
+    port: int = Field(default=8004, ge=0, le=65535)
+    provider: Literal["simulated"] = "simulated"
+    webhook_secrets: SecretStr = SecretStr("")
+    """Comma-separated, so that one can be replaced without a gap; none: there is no webhook route at all."""
+    call_seconds: Annotated[float, Field(gt=0, lt=20)] = 10.0
+    """How long a provider may take to answer one call; after that its outcome is unknown and it is asked again."""
+    sweep_seconds: Annotated[float, Field(gt=0)] = 1.0
+    """How often unfinished calls are looked for."""
+    slow_card_seconds: Annotated[float, Field(ge=0)] = 3.0
+    """How long `pm_card_slow` of the simulated provider takes."""
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        given = (secret.strip() for secret in self.webhook_secrets.get_secret_value().split(","))
+        return tuple(secret for secret in given if secret)
+
+    @model_validator(mode="after")
+    def _refuse_guessable_secrets(self) -> Self:
+        if any(len(secret) < MIN_SECRET for secret in self.secrets):
+            raise ValueError(f"a webhook secret has {MIN_SECRET} characters or more: who guesses it can forge payments")
+        return self
