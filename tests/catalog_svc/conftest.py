@@ -81,11 +81,19 @@ def another_instance(made_store: str, clock: ManualClock) -> OpenStore:
 
 
 def new_app(url: str, clock: ManualClock) -> FastAPI:
+    """The service on this store, with a broker in memory to itself."""
     broker = MemoryBroker(clock=clock)
     environment = Environment(
         store=Store(url), transport=MemoryTransport(broker, "catalog"), clock=clock, ids=Uuid7(clock)
     )
-    return build(CatalogSettings(database_url=url), environment)
+    app = build(CatalogSettings(database_url=url), environment)
+    app.state.broker = broker
+    return app
+
+
+def broker_of(app: FastAPI) -> MemoryBroker:
+    broker: MemoryBroker = app.state.broker
+    return broker
 
 
 @asynccontextmanager
