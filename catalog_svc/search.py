@@ -5,7 +5,9 @@ import unicodedata
 
 def folded(text: str) -> str:
     """Without case, accents and extra white space: `Brontë` is found by `bronte`, on every database."""
-    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    # Unicode's compatibility caseless match (D147): decomposing can make letters that still have a case.
+    once = unicodedata.normalize("NFKD", unicodedata.normalize("NFD", text).casefold())
+    decomposed = unicodedata.normalize("NFKD", once.casefold())
     bare = "".join(char for char in decomposed if not unicodedata.combining(char))
     return " ".join(bare.split())
 
