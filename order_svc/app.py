@@ -32,6 +32,14 @@ def build(settings: OrderSettings, environment: Environment) -> FastAPI:
         runtime.add_sweep(sweep)
     overdue = expire_overdue(runtime.reader, runtime.writer, environment.clock)
     runtime.add_sweep(Sweep("expire_orders", timedelta(seconds=settings.sweep_seconds), overdue))
-    app = create_app(runtime, [router], title="Orders", prefix="/orders", verifier=verifier)
+    app = create_app(
+        runtime,
+        [router],
+        title="Orders",
+        prefix="/orders",
+        verifier=verifier,
+        description="Takes orders, decides their state, and tells everybody what happened to them.",
+        hsts=settings.production,
+    )
     app.state.context = Context(runtime, feed, settings)
     return app

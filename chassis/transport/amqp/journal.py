@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 
@@ -16,11 +17,11 @@ PREFETCH = 1000
 ACK_EVERY = 100
 _SILENCE_SECONDS = 0.5
 
-Offset = int | str
+Offset = int | str | datetime
 
 
 async def read_journal(url: str, offset: Offset = "first", *, queue: str = JOURNAL) -> AsyncIterator[Delivery]:
-    """Each event from `offset` on ("first", "last", "next" or a number), then new ones as they come: it never ends.
+    """Each event from `offset` on ("first", "last", "next", a number, or a time: then some earlier ones may come, too), then new ones as they come: it never ends.
 
     Offsets rise but have gaps. To stop at what is there now, ask `journal_end` first.
 

@@ -1,0 +1,168 @@
+"""Where a local shop runs: ports, folders and credentials, from the environment and from `.run/`."""
+
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+SERVICES: Final = ("auth", "catalog", "order", "payment")
+BROKER_USERS: Final = (*SERVICES, "operator", "monitoring")
+
+
+class ConfigError(Exception):
+    """A setting cannot be used; the message names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """TCP ports of a local shop, each settable by the environment variable of the same name in capitals."""
+
+    edge_port: int = 8080
+    auth_port: int = 8001
+    catalog_port: int = 8002
+    order_port: int = 8003
+    payment_port: int = 8004
+    amqp_port: int = 5682
+    management_port: int = 15682
+    broker_dist_port: int = 25682
+    broker_epmd_port: int = 4682
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> "Ports":
+        return cls(**{name: _port(environment, name) for name in cls.__slots__ if name.upper() in environment})
+
+    def of(self, service: str) -> int:
+        port: int = getattr(self, f"{service}_port")
+        return port
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """What a local shop keeps to itself, made at random on the first start and kept in a file only its owner reads."""
+
+    broker: Mapping[str, str] = field(repr=False)
+    auth_master_key: str = field(repr=False)
+    operator_email: str
+    operator_password: str = field(repr=False)
+    customer_email: str
+    customer_password: str = field(repr=False)
+
+    @classmethod
+    def load(cls, path: Path) -> "Secrets":
+        """Those in the file; makes the file if it is not there."""
+        if path.exists():
+            return cls(**json.loads(path.read_text()))
+        made = cls(
+            broker={user: secrets.token_urlsafe(18) for user in BROKER_USERS},
+            auth_master_key=secrets.token_hex(32),
+            operator_email="operator@shop.example",
+            operator_password=f"operator-{secrets.token_hex(6)}",
+            customer_email="reader@shop.example",
+            customer_password=f"reader-{secrets.token_hex(6)}",
+        )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            json.dump({name: getattr(made, name) for name in cls.__slots__}, file, indent=2)
+        return made
+
+
+@dataclass(frozen=True, slots=True)
+class ShopConfig:
+    """One local shop. `amqp_url`: a broker of yours instead of a private one; `embedded`: no broker at all."""
+
+    run_dir: Path
+    ports: Ports
+    secrets: Secrets
+    amqp_url: str | None
+    embedded: bool
+    demo: bool
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> "ShopConfig":
+        """
+        Raises:
+            ConfigError: a variable holds something unusable.
+        """
+        env = os.environ if environment is None else environment
+        run_dir = Path(env.get("RUN_DIR", ".run")).resolve()
+        return cls(
+            run_dir=run_dir,
+            ports=Ports.from_environment(env),
+            secrets=Secrets.load(run_dir / "secrets.json"),
+            amqp_url=env.get("AMQP_URL") or None,
+            embedded=_flag(env, "EMBEDDED", default=False),
+            demo=_flag(env, "DEMO", default=True),
+        )
+
+    @property
+    def state_file(self) -> Path:
+        """Where a running shop says what it is, for scripts."""
+        return self.run_dir / "shop.json"
+
+    def service_url(self, service: str) -> str:
+        return f"http://127.0.0.1:{self.ports.of(service)}"
+
+    @property
+    def edge_url(self) -> str:
+        return f"http://127.0.0.1:{self.ports.edge_port}"
+
+    @property
+    def management_url(self) -> str:
+        return f"http://127.0.0.1:{self.ports.management_port}"
+
+    def broker_url(self, user: str) -> str:
+        """Where `user` reaches the broker: one given by AMQP_URL has a single login for all."""
+        if self.amqp_url:
+            return self.amqp_url
+        return f"amqp://{user}:{self.secrets.broker[user]}@127.0.0.1:{self.ports.amqp_port}/%2F"
+
+    def service_environment(self, service: str) -> dict[str, str]:
+        """What a service's process needs to know, beside what is set already."""
+        prefix = service.upper()
+        own = {
+            f"{prefix}_PORT": str(self.ports.of(service)),
+            f"{prefix}_AMQP_URL": self.broker_url(service),
+            "LOG_FORMAT": "json",
+        }
+        if f"{prefix}_DATABASE_URL" not in os.environ:
+            own[f"{prefix}_DATABASE_URL"] = f"sqlite+aiosqlite:///{self.run_dir / 'data' / f'{service}.db'}"
+        if service == "auth":
+            own |= {
+                "AUTH_MASTER_KEY": self.secrets.auth_master_key,
+                "AUTH_OPERATOR_EMAIL": self.secrets.operator_email,
+                "AUTH_OPERATOR_PASSWORD": self.secrets.operator_password,
+            }
+        else:
+            own["AUTH_JWKS_URL"] = f"{self.service_url('auth')}/auth/.well-known/jwks.json"
+        return own
+
+
+def read_state(path: Path) -> dict[str, Any] | None:
+    """What the running shop wrote about itself, None if there is nothing."""
+    try:
+        state: dict[str, Any] = json.loads(path.read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    return state
+
+
+def _port(environment: Mapping[str, str], name: str) -> int:
+    text = environment[name.upper()]
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise ConfigError(f"{name.upper()} is {text!r}, but a port is a number from 1 to 65535")
+    return int(text)
+
+
+def _flag(environment: Mapping[str, str], name: str, *, default: bool) -> bool:
+    text = environment.get(name, "").lower()
+    if text in {"1", "true", "yes", "on"}:
+        return True
+    if text in {"0", "false", "no", "off"}:
+        return False
+    if text:
+        raise ConfigError(f"{name} is {text!r}; say 1 or 0")
+    return default

@@ -1,0 +1,111 @@
+"""A running shop as an operator reaches it: its HTTP APIs, its broker's figures, its journal. Nobody's database."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import httpx
+
+from chassis.transport.amqp import journal_end, read_journal
+from contracts.envelope import Envelope, UndecodableEventError, decode
+from ops.broker import ManagementApi, ManagementError
+from ops.config import ShopConfig, read_state
+
+
+class ShopNotRunningError(Exception):
+    """There is no running shop to ask; the message says how to start one."""
+
+
+class ShopApi:
+    """Questions to a running shop, asked with the operator's login."""
+
+    def __init__(self, state: Mapping[str, Any], http: httpx.AsyncClient) -> None:
+        self.state = state
+        self._http = http
+        self._token: str | None = None
+
+    async def readiness(self) -> dict[str, dict[str, str]]:
+        """Per service what keeps it from working; empty: it works."""
+        result: dict[str, dict[str, str]] = {}
+        for service, url in self.state["services"].items():
+            try:
+                answer = await self._http.get(f"{url}/readyz")
+                result[service] = answer.json()["failing"]
+            except httpx.TransportError:
+                result[service] = {"process": "does not answer"}
+        return result
+
+    async def get(self, service: str, path: str) -> httpx.Response:
+        """A GET as operator."""
+        headers = {"Authorization": f"Bearer {await self._access_token()}"}
+        return await self._http.get(f"{self.state['services'][service]}{path}", headers=headers)
+
+    def queues(self) -> list[dict[str, Any]] | None:
+        """The broker's queues with their figures; None if its management API is not ours to ask.
+
+        Raises:
+            ManagementError: it should answer and does not.
+        """
+        management = self.state.get("management")
+        if management is None:
+            return None
+        with ManagementApi(management["url"], management["user"], management["password"]) as api:
+            return sorted(api.queues("/"), key=lambda queue: str(queue["name"]))
+
+    async def conversation(self, order_id: UUID) -> list[Envelope]:
+        """Every event about an order, from all services, in the order the journal has them; empty without a broker."""
+        amqp = self.state.get("amqp")
+        if amqp is None:
+            return []
+        url: str = amqp["monitoring"]
+        end = await journal_end(url)
+        found: list[Envelope] = []
+        if end is None:
+            return found
+        async for delivery in read_journal(url, _journal_start(order_id)):
+            if delivery.correlation_id == str(order_id):
+                try:
+                    found.append(decode(delivery.body))
+                except UndecodableEventError:
+                    continue  # somebody pasted it by hand; it is in the dead queue, too
+            if delivery.stream_offset is not None and delivery.stream_offset >= end:
+                break
+        return found
+
+    async def _access_token(self) -> str:
+        if self._token is None:
+            operator = self.state["operator"]
+            answer = await self._http.post(
+                f"{self.state['services']['auth']}/auth/login",
+                json={"email": operator["email"], "password": operator["password"], "cookie": False},
+            )
+            answer.raise_for_status()
+            self._token = str(answer.json()["access_token"])
+        return self._token
+
+
+@asynccontextmanager
+async def running_shop(config: ShopConfig) -> AsyncIterator[ShopApi]:
+    """The shop that runs from this folder.
+
+    Raises:
+        ShopNotRunningError: none does.
+    """
+    state = read_state(config.state_file)
+    if state is None:
+        raise ShopNotRunningError(f"No shop runs from {config.run_dir}. Start one with `make run`.")
+    async with httpx.AsyncClient(timeout=5, trust_env=False) as http:
+        yield ShopApi(state, http)
+
+
+def _journal_start(order_id: UUID) -> datetime | str:
+    """Where to begin reading: our ids are UUIDv7 and tell when they were made; a minute of slack for clocks."""
+    if order_id.version != 7:
+        return "first"
+    made = datetime.fromtimestamp((order_id.int >> 80) / 1000, UTC)
+    return made - timedelta(minutes=1)
+
+
+__all__ = ["ManagementError", "ShopApi", "ShopNotRunningError", "running_shop"]
