@@ -1,11 +1,14 @@
 """Debian packages the shop can use: installed for root on a bare machine, asked for otherwise."""
 
+import glob
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
+from typing import Final
 
 from ops.console import ShopConsole
 
@@ -42,3 +45,30 @@ def _nothing_started() -> Iterator[None]:
         yield
     finally:
         _POLICY.unlink()
+
+
+TEST_PROGRAMS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "rabbitmq-server": "/usr/lib/rabbitmq/bin/rabbitmq-server",
+        "postgresql": "/usr/lib/postgresql/*/bin/initdb",
+        "caddy": "/usr/bin/caddy",
+        "chromium": "/usr/bin/chromium",
+    }
+)
+"""What the whole test suite runs against, by Debian package, and a file that shows it is there."""
+
+
+def main() -> None:
+    """Install what the tests need and is missing; without root, say what that is and what will be skipped."""
+    console = ShopConsole()
+    missing = [package for package, program in TEST_PROGRAMS.items() if not glob.glob(program)]
+    if missing and not can_install():
+        console.warn(f"not installed: {', '.join(missing)}. Tests that need them are skipped (or fail, with CI set).")
+        return
+    for package in missing:
+        if not apt_install(package, console):
+            raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -206,8 +206,9 @@ def _require_rabbitmq(console: ShopConsole) -> None:
             find_installation()
             return
         raise LaunchError(
-            f"{error}\n  Install it (sudo apt-get install rabbitmq-server), or use a broker you have (AMQP_URL=… make run)"
-            "\n  or none at all (make run EMBEDDED=1), or containers (docker compose up)."
+            f"{error}\n"
+            "  Install it (sudo apt-get install rabbitmq-server), or use a broker you have (AMQP_URL=… make run),\n"
+            "  or none at all (make run EMBEDDED=1), or containers (docker compose up)."
         ) from None
 
 

@@ -11,6 +11,7 @@ from starlette.responses import StreamingResponse
 from chassis.auth import AnyUser, Customer, Operator, Principal
 from chassis.body import json_body
 from chassis.fields import PathUuid
+from chassis.figures import message_figures
 from chassis.idempotency import IdempotentRequest, StoredResponse
 from chassis.idempotency_key import idempotent, stored_answer
 from chassis.runtime import Runtime
@@ -21,7 +22,7 @@ from order_svc.feed import ChangeFeed
 from order_svc.queries import OrderFilter
 from order_svc.schemas import OrderPage, OrderView, PlaceOrderBody, Timeline, order_view
 from order_svc.settings import OrderSettings
-from order_svc.store import OrderUnitOfWork
+from order_svc.store import RUNTIME, OrderUnitOfWork
 
 MAX_WAIT_SECONDS: Final = 30
 
@@ -76,9 +77,8 @@ async def list_orders(
 @router.get("/audit")
 async def audit(principal: Operator, ctx: Ctx) -> dict[str, Any]:
     """This service's figures for the audit of the whole shop."""
-    outbox = await ctx.runtime.relay.status()
-    figures = await queries.audit_figures(ctx.reader)
-    return figures | {"outbox": {"pending": outbox.pending, "parked": outbox.parked}}
+    messages = await message_figures(ctx.reader, RUNTIME)
+    return await queries.audit_figures(ctx.reader) | messages.model_dump(mode="json")
 
 
 @router.get("/{order_id}")

@@ -21,8 +21,9 @@ Offset = int | str | datetime
 
 
 async def read_journal(url: str, offset: Offset = "first", *, queue: str = JOURNAL) -> AsyncIterator[Delivery]:
-    """Each event from `offset` on ("first", "last", "next", a number, or a time: then some earlier ones may come, too), then new ones as they come: it never ends.
+    """Each event from `offset` on, then new ones as they come: it never ends.
 
+    `offset` is "first", "last", "next", a number, or a time; from a time on some earlier events may come, too.
     Offsets rise but have gaps. To stop at what is there now, ask `journal_end` first.
 
     Raises:

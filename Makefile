@@ -1,0 +1,66 @@
+# Orderflow. `make run` opens the shop, `make test` proves it; everything else is listed by `make help`.
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-fast check format types layers bench lock definitions clean
+
+help: ## Show this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: .venv/run ## Start the shop: broker, four services, storefront (EMBEDDED=1: one process, no broker)
+	@exec $(BIN)/python -m ops.cli up
+
+test: .venv/dev ## Run every test, on SQLite and PostgreSQL, in memory and on a real RabbitMQ
+	@$(BIN)/python -m ops.install
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -q
+
+test-fast: .venv/dev ## Run the tests that need no server (under a minute)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -q -m "not rabbit and not postgres and not e2e and not browser"
+
+check: .venv/dev ## Format, lint, types and import layers, as CI does
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(MAKE) --no-print-directory types layers
+
+format: .venv/dev ## Format the code and apply safe lint fixes
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+types: .venv/dev ## Type-check everything, strictly
+	@$(BIN)/mypy
+
+layers: .venv/dev ## Check that every import points downwards
+	@$(BIN)/lint-imports
+
+bench: .venv/dev ## Measure orders per second and the latency of one order
+	@$(BIN)/python -m bench.orders
+
+lock: .venv/dev ## Resolve requirements*.in anew into hash-locked requirements*.txt
+	@$(BIN)/pip install -q uv
+	@for name in requirements requirements-dev; do $(BIN)/uv pip compile -q --upgrade --no-emit-index-url \
+		--no-header --no-annotate --universal --python-version 3.11 --generate-hashes $$name.in -o $$name.txt; done
+
+clean: ## Remove what was built and the local shop's data
+	rm -rf .venv .run .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+.venv/run: requirements.txt
+	@$(call make_venv)
+	@echo "▸ installing what the shop needs into .venv (once)"
+	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements.txt
+	@touch $@
+
+.venv/dev: requirements-dev.txt
+	@$(call make_venv)
+	@echo "▸ installing what tests and checks need into .venv (once)"
+	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@ .venv/run
+
+define make_venv
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed; say which one with PYTHON=…" >&2; exit 1; }; \
+	test -x $(BIN)/pip || $(PYTHON) -m venv .venv \
+		|| { echo "$(PYTHON) cannot make virtual environments (Debian: apt-get install python3-venv)" >&2; exit 1; }
+endef
