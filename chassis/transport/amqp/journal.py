@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 
@@ -20,11 +20,11 @@ _SILENCE_SECONDS = 0.5
 Offset = int | str | datetime
 
 
-async def read_journal(url: str, offset: Offset = "first", *, queue: str = JOURNAL) -> AsyncIterator[Delivery]:
+async def read_journal(url: str, offset: Offset = "first", *, queue: str = JOURNAL) -> AsyncGenerator[Delivery, None]:
     """Each event from `offset` on, then new ones as they come: it never ends.
 
     `offset` is "first", "last", "next", a number, or a time; from a time on some earlier events may come, too.
-    Offsets rise but have gaps. To stop at what is there now, ask `journal_end` first.
+    Offsets rise but have gaps. To stop at what is there now, ask `journal_end` first, and `aclose` this when done.
 
     Raises:
         LinkLostError: the connection was lost; go on from the last offset plus one.

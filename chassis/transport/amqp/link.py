@@ -48,7 +48,8 @@ class Link:
         if transport is None or self.closed.is_set():
             return False
         try:
-            await asyncio.wait_for(transport.connection.ready(), _BLOCKED_PROBE_SECONDS)
+            async with asyncio.timeout(_BLOCKED_PROBE_SECONDS):
+                await transport.connection.ready()
         except TimeoutError:
             return True
         return False
@@ -95,6 +96,7 @@ def describe(error: BaseException) -> str:
 
 async def _close(connection: AbstractConnection, name: str) -> None:
     try:
-        await asyncio.wait_for(connection.close(), CLOSE_SECONDS)
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await connection.close()
     except Exception as error:  # a peer that no longer answers cannot spoil our leaving
         logger.debug("%s: closing: %s", name, describe(error))

@@ -46,6 +46,7 @@ class Publisher:
         self._clock = clock
         self._link: Link | None = None
         self._channel: AbstractChannel | None = None
+        self._suspects = Suspects()
         self._turn = asyncio.Lock()
 
     @property
@@ -116,9 +117,7 @@ class Publisher:
         except asyncio.CancelledError:
             link.distrust("a publish was cancelled")
             raise
-        unknown = next((result for result in results if result.outcome is Outcome.UNKNOWN), None)
-        if unknown is not None:
-            link.distrust(f"a publish had no certain answer: {unknown.reason}")
+        self._suspects.learn(messages, results)
         return results
 
     def _why_not(self) -> str:
@@ -126,28 +125,28 @@ class Publisher:
         return blocked or self.topology_error or "not connected"
 
     async def _attempt(self, link: Link, messages: Sequence[OutgoingMessage]) -> list[PublishResult]:
-        """All at once; those that went down with the channel again, one by one, to find the one it was closed for."""
-        channel = await self._open_channel(link)
-        if channel is None:
-            return [PublishResult(Outcome.UNKNOWN, "no channel to publish on")] * len(messages)
-        answers = await asyncio.gather(*(self._send(channel, message) for message in messages))
-        results: list[PublishResult] = []
-        certain = True
-        for message, answer in zip(messages, answers, strict=True):
-            result = answer
-            if result is None and certain:
-                result = await self._send_alone(link, message)
-                certain = result.outcome is not Outcome.UNKNOWN
-            results.append(result or PublishResult(Outcome.UNKNOWN, "the channel was closed"))
-        return results
+        """All at once; then, one by one, those that went down with the channel and those suspected from before."""
+        results: dict[int, PublishResult] = {}
+        together = [index for index, message in enumerate(messages) if message.message_id not in self._suspects]
+        if channel := await self._open_channel(link):
+            answers = await asyncio.gather(*(self._send(channel, messages[index]) for index in together))
+            results = {index: answer for index, answer in zip(together, answers, strict=True) if answer is not None}
+        unknown = next((result for result in results.values() if result.outcome is Outcome.UNKNOWN), None)
+        if unknown is not None:
+            link.distrust(f"a publish had no certain answer: {unknown.reason}")
+        alone = (index for index in range(len(messages)) if index not in results)
+        for index in sorted(alone, key=lambda index: self._suspects.failures(messages[index].message_id)):
+            results[index] = await self._send_alone(link, messages[index])
+        return [results[index] for index in range(len(messages))]
 
     async def _send_alone(self, link: Link, message: OutgoingMessage) -> PublishResult:
         """With nothing else in flight, a closed channel is this message's own answer."""
-        channel = await self._open_channel(link)
-        if channel is None:
-            return PublishResult(Outcome.UNKNOWN, "no channel to publish on")
-        result = await self._send(channel, message, alone=True)
-        return result or PublishResult(Outcome.UNKNOWN, "the channel was closed")
+        channel = await self._open_channel(link) if link.usable else None
+        result = await self._send(channel, message, alone=True) if channel is not None else None
+        if result is None or result.outcome is Outcome.UNKNOWN:
+            result = result or PublishResult(Outcome.UNKNOWN, link.reason or "the channel was lost")
+            link.distrust(result.reason)
+        return result
 
     async def _send(
         self, channel: AbstractChannel, message: OutgoingMessage, *, alone: bool = False
@@ -213,6 +212,34 @@ class Publisher:
             user_id=self._user,
             app_id=message.app_id or None,
         )
+
+
+class Suspects:
+    """Messages that may have brought a channel or connection down: sent alone next time, the worst last.
+
+    Frames written just after the broker closed a channel make it close the whole connection, and then nobody can tell
+    which message was refused. Without this one refused message would do the same to its batch at every try.
+    """
+
+    MOST = 1000
+
+    def __init__(self) -> None:
+        self._failures: dict[str, int] = {}
+
+    def __contains__(self, message_id: str) -> bool:
+        return message_id in self._failures
+
+    def failures(self, message_id: str) -> int:
+        return self._failures.get(message_id, 0)
+
+    def learn(self, messages: Sequence[OutgoingMessage], results: Sequence[PublishResult]) -> None:
+        """Suspect what has no certain outcome, clear what has; the oldest suspects are forgotten."""
+        for message, result in zip(messages, results, strict=True):
+            failures = self._failures.pop(message.message_id, 0)
+            if result.outcome is Outcome.UNKNOWN:
+                self._failures[message.message_id] = failures + 1
+        for message_id in list(self._failures)[: -self.MOST]:
+            del self._failures[message_id]
 
 
 def _waves(messages: Sequence[OutgoingMessage]) -> list[list[int]]:

@@ -2,18 +2,17 @@
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from itertools import count
 
 import pytest
 
 from chassis.topology import DEAD, EVENTS, RETRY_TIERS, dead_queue, inbox_queue, shop_topology
-from chassis.transport import Delivery, Outcome, OutgoingMessage, Subscription, SubscriptionClosedError, Transport
+from chassis.transport import Outcome, OutgoingMessage, SubscriptionClosedError, Transport
 from chassis.transport.amqp import AmqpTransport
 from chassis.transport.memory import MemoryBroker, MemoryTransport
+from tests.support.messages import a_message, connected, live, publish_until_certain, receive
 from tests.support.waiting import wait_until
 
 INBOX = inbox_queue("order")
-_numbers = count(1)
 
 
 @dataclass
@@ -52,34 +51,7 @@ async def transport(world: World) -> Transport:
 
 
 async def started(world: World) -> Transport:
-    transport = world.connect()
-    await transport.start()
-    await wait_until(lambda: transport.health().publisher_connected, message="never connected")
-    return transport
-
-
-async def live(transport: Transport, queue: str, *, prefetch: int = 10) -> Subscription:
-    subscription = transport.subscribe(queue, prefetch=prefetch)
-    await wait_until(lambda: subscription.live, message="never live")
-    return subscription
-
-
-def a_message(**changes: object) -> OutgoingMessage:
-    number = next(_numbers)
-    fields: dict[str, object] = {
-        "exchange": EVENTS,
-        "routing_key": "stock.reserved.v1",
-        "body": f"body {number}".encode(),
-        "message_id": f"message-{number}",
-    }
-    return OutgoingMessage(**(fields | changes))  # type: ignore[arg-type]  # fields by name, as a builder takes them
-
-
-async def receive(subscription: Subscription, how_many: int) -> list[Delivery]:
-    received: list[Delivery] = []
-    while len(received) < how_many:
-        received += await subscription.receive(how_many - len(received))
-    return received
+    return await connected(world.connect())
 
 
 async def published(transport: Transport, *messages: OutgoingMessage) -> list[Outcome]:
@@ -111,7 +83,7 @@ async def test_equal_message_ids_get_their_own_answers(transport: Transport) -> 
 
 async def test_a_refused_message_does_not_take_others_with_it(transport: Transport) -> None:
     messages = [a_message(), a_message(), a_message(exchange="no.such.exchange"), a_message(), a_message()]
-    results = await transport.publish(messages)
+    results = await publish_until_certain(transport, messages)
     assert [result.outcome for result in results] == [
         Outcome.ACK,
         Outcome.ACK,
@@ -120,7 +92,6 @@ async def test_a_refused_message_does_not_take_others_with_it(transport: Transpo
         Outcome.ACK,
     ]
     assert "no exchange 'no.such.exchange'" in results[2].reason
-    assert transport.health().publisher_connected
 
 
 async def test_without_a_connection_the_outcome_is_unknown_at_once(world: World) -> None:
