@@ -1,0 +1,1 @@
+"""Accounts, sessions and the keys every service verifies access tokens with."""

@@ -1,0 +1,49 @@
+"""Makes erased data leave the files, not only the tables: SQLite keeps deleted bytes until they are overwritten."""
+
+import asyncio
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import event
+
+from chassis.db import Store
+
+
+def scrub_deleted_pages(store: Store) -> None:
+    """Overwrite with zeros what is deleted or replaced, from the next connection on. PostgreSQL has its vacuum."""
+    if store.sqlite_path is not None:
+        event.listen(store.write_engine.sync_engine, "connect", _secure_delete)
+
+
+class WalEraser:
+    """Empties the write-ahead log, where old pages live on, within a minute of an erasure."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._due = True
+
+    def request(self) -> None:
+        self._due = True
+
+    async def run(self) -> int:
+        """Truncate the log if something was erased; 1 if that worked. Readers in its way only postpone it."""
+        if not self._due or self._path is None:
+            return 0
+        self._due = False
+        busy = await asyncio.to_thread(_truncate_wal, self._path)
+        self._due = busy
+        return 0 if busy else 1
+
+
+def _secure_delete(connection: Any, _record: object) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA secure_delete=ON")
+    cursor.close()
+
+
+def _truncate_wal(path: Path) -> bool:
+    with closing(sqlite3.connect(path, timeout=5)) as connection:
+        (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    return bool(busy)

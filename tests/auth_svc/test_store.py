@@ -1,0 +1,57 @@
+"""The store: migrations equal the tables, and what is erased leaves the files."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from auth_svc.app import build
+from auth_svc.store import metadata
+from chassis.migrate import migrate
+from contracts.registry import SERVICES
+from tests.auth_svc.accounts import PASSWORD, Accounts, bearer, settings
+from tests.support.clocks import ManualClock
+from tests.support.harness import running
+
+
+async def test_migrations_make_the_tables_the_code_uses(store_url: str) -> None:
+    await asyncio.to_thread(migrate, "auth_svc", store_url)
+    engine = create_async_engine(store_url)
+    async with engine.connect() as connection:
+        assert await connection.run_sync(differences) == []
+    await engine.dispose()
+
+
+def differences(connection: sa.Connection) -> list[Any]:
+    return list(compare_metadata(MigrationContext.configure(connection), metadata))
+
+
+async def test_erased_data_leaves_the_files(tmp_path: Path) -> None:
+    path = tmp_path / "auth.db"
+    canaries = [b"canary.elliot@example.com", b"Canary Elliot"]
+    async with running("auth_svc", build, settings(f"sqlite+aiosqlite:///{path}")) as harness:
+        accounts = Accounts(harness, ManualClock())
+        for n in range(30):
+            await accounts.register(f"neighbour{n}@example.com")
+        body = {"email": "canary.elliot@example.com", "password": PASSWORD, "name": "Canary Elliot"}
+        await accounts.http.post("/auth/register", json=body)
+        tokens = await accounts.log_in("canary.elliot@example.com")
+        assert all(found_in(tmp_path, canary) for canary in canaries)
+        await accounts.http.delete("/auth/me", headers=bearer(tokens["access_token"]))
+        (empty_wal,) = (sweep for sweep in harness.runtime.sweeper.sweeps if sweep.name == "empty_wal")
+        assert await empty_wal.run() == 1
+        assert await empty_wal.run() == 0, "nothing more to do"
+        for canary in canaries:
+            assert found_in(tmp_path, canary) == []
+
+
+def found_in(folder: Path, canary: bytes) -> list[str]:
+    return [path.name for path in folder.iterdir() if path.is_file() and canary in path.read_bytes()]
+
+
+def test_the_contract_names_what_is_read() -> None:
+    assert SERVICES["auth"].reads == ()
