@@ -1,0 +1,70 @@
+"""One shop of real processes for all end-to-end tests of a run, and one in a hurry for deadlines."""
+
+import secrets
+from collections.abc import AsyncIterator, Iterator
+
+import httpx
+import pytest
+
+from ops.definitions import vhost_definitions
+from tests.e2e.client import Shop
+from tests.e2e.processes import ShopProcesses
+from tests.fixtures.broker import RabbitNode, RabbitVhost
+
+
+def _open(rabbit: RabbitNode, factory: pytest.TempPathFactory, **extra: str) -> Iterator[ShopProcesses]:
+    name = f"shop-{secrets.token_hex(4)}"
+    with rabbit.management() as management:
+        management.load_definitions(vhost_definitions(name))
+    processes = ShopProcesses(factory.mktemp("shop"), RabbitVhost(rabbit, name), extra)
+    try:
+        processes.migrate()
+        processes.start()
+        processes.wait_ready()
+        yield processes
+    finally:
+        processes.close()
+        with rabbit.management() as management:
+            management.delete(f"vhosts/{name}")
+
+
+@pytest.fixture(scope="session")
+def shop_processes(rabbit: RabbitNode, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ShopProcesses]:
+    yield from _open(rabbit, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def hasty_processes(rabbit: RabbitNode, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ShopProcesses]:
+    """Deadlines of seconds."""
+    yield from _open(
+        rabbit,
+        tmp_path_factory,
+        ORDER_STOCK_TIMEOUT_SECONDS="3",
+        ORDER_PAYMENT_TIMEOUT_SECONDS="2",
+        ORDER_SWEEP_SECONDS="0.1",
+    )
+
+
+@pytest.fixture
+async def shop(shop_processes: ShopProcesses) -> AsyncIterator[Shop]:
+    """The running shop; whatever a test stopped runs again afterwards."""
+    async with httpx.AsyncClient(timeout=10, trust_env=False) as http:
+        yield Shop(shop_processes, http)
+    _mend(shop_processes)
+
+
+@pytest.fixture
+async def hasty_shop(hasty_processes: ShopProcesses) -> AsyncIterator[Shop]:
+    async with httpx.AsyncClient(timeout=10, trust_env=False) as http:
+        yield Shop(hasty_processes, http)
+    _mend(hasty_processes)
+
+
+def _mend(processes: ShopProcesses) -> None:
+    broker = processes.vhost.node.broker
+    if broker.pid is None:
+        broker.restart()
+    for service in processes.ports:
+        if not processes.running(service):
+            processes.start(service)
+    processes.wait_ready()
