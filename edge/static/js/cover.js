@@ -5,6 +5,11 @@ import { PATTERNS } from "./patterns.js";
 
 const WIDTH = 200;
 const HEIGHT = 300;
+const LEADING = 1.16;
+
+// Widths in ems, of the widest serif a reader is likely to have: no font can be measured before it is drawn.
+const NARROW = new Set("fijlrtI'’.,:;!| ");
+const WIDE = new Set("mwMWQ");
 
 const PALETTES = [
   { ground: "#f3e9d8", ink: "#1d3b36", accent: "#c8553d" },
@@ -75,13 +80,18 @@ function clipped(x, y, width, height, shapes) {
 
 /** The title, as large as it fits: `height` and `width` in cover units. */
 function words(title, { x, top, width, height, fill, anchor = "start" }) {
+  const { lines, size } = fitted(title, width, height);
+  const start = anchor === "middle" ? top + (height - lines.length * size * LEADING) / 2 : top;
+  return lines.map((line, index) =>
+    s("text", { class: "cover-title", x, y: start + size * (1 + index * LEADING), fill, "font-size": size, "text-anchor": anchor }, line),
+  );
+}
+
+function fitted(title, width, height) {
   for (let size = 27; ; size -= 1) {
-    const lines = wrap(title, width / (size * 0.56));
-    const fits = lines.length * size * 1.16 <= height && lines.every((line) => line.length * size * 0.56 <= width);
-    if (!fits && size > 11) continue;
-    return lines.map((line, index) =>
-      s("text", { class: "cover-title", x, y: top + size * (1 + index * 1.16), fill, "font-size": size, "text-anchor": anchor }, line),
-    );
+    const lines = wrap(title, width / size);
+    const fits = lines.length * size * LEADING <= height && lines.every((line) => ems(line) * size <= width);
+    if (fits || size === 10) return { lines, size };
   }
 }
 
@@ -90,11 +100,19 @@ function small(author, { x, y, fill, anchor = "start", width = 160 }) {
   return s("text", { class: "cover-author", x, y, fill, "font-size": size.toFixed(1), "text-anchor": anchor }, author);
 }
 
+const ems = (text) => [...text].reduce((sum, letter) => sum + em(letter), 0);
+
+function em(letter) {
+  if (NARROW.has(letter)) return 0.42;
+  if (WIDE.has(letter)) return 1.02;
+  return letter === letter.toLowerCase() ? 0.67 : 0.8;
+}
+
 function wrap(text, room) {
   const lines = [];
   for (const word of text.split(" ")) {
     const last = lines.at(-1);
-    if (last !== undefined && last.length + 1 + word.length <= room) lines[lines.length - 1] = `${last} ${word}`;
+    if (last !== undefined && ems(`${last} ${word}`) <= room) lines[lines.length - 1] = `${last} ${word}`;
     else lines.push(word);
   }
   return lines;

@@ -50,7 +50,8 @@ function tiles(random, { accent, ink }) {
   return range(0, 300, size).flatMap((y) =>
     range(0, 200, size).map((x) => {
       const corner = [`M${x} ${y}h${size}v${size}z`, `M${x} ${y}v${size}h${size}z`, `M${x} ${y}h${size}l${-size} ${size}z`][random(3)];
-      return s("path", { d: corner, fill: random(3) ? accent : ink });
+      const fill = random(3) ? accent : ink;
+      return s("path", { d: corner, fill, stroke: fill, "stroke-width": 0.4 }); // the stroke closes the seams
     }),
   );
 }

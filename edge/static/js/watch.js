@@ -18,17 +18,19 @@ export async function watchOrder(id, { seq, status, onEntry, onLink, signal }) {
     Object.assign(seen, { seq: entry.seq, status: entry.status ?? seen.status });
     onEntry(entry);
   };
-  for (let failures = 0; !signal.aborted && !isOver(seen.status); ) {
+  let failures = 0;
+  let follow = stream;
+  while (!signal.aborted && !isOver(seen.status)) {
     try {
-      if (failures >= POLL_AFTER_FAILURES) await poll(id, seen, take, onLink, signal);
-      else await stream(id, seen, take, onLink, signal);
-      failures = failures >= POLL_AFTER_FAILURES ? failures : 0;
+      await follow(id, seen, take, onLink, signal);
+      failures = 0;
     } catch (error) {
       if (signal.aborted || error.status === 401 || error.status === 404) return;
       failures += 1;
+      if (failures >= POLL_AFTER_FAILURES) follow = poll;
       onLink("lost");
     }
-    await pause(Math.min(8000, 400 * 2 ** failures), signal);
+    await pause(Math.min(8000, 500 * 2 ** failures), signal);
   }
 }
 
@@ -43,11 +45,12 @@ async function stream(id, seen, take, onLink, signal) {
 }
 
 async function poll(id, seen, take, onLink, signal) {
-  const order = await callAsMe(`/orders/${id}?wait=20&until=${NEXT[seen.status]}`, { signal });
-  onLink("polling");
   const { items } = await callAsMe(`/orders/${id}/timeline`, { signal });
+  onLink("polling");
+  const before = seen.seq;
   items.forEach(take);
-  seen.status = order.status;
+  if (seen.seq > before || isOver(seen.status)) return; // it may have moved further already
+  await callAsMe(`/orders/${id}?wait=20&until=${NEXT[seen.status]}`, { signal });
 }
 
 /** The events of a text/event-stream body, as `{type, data}`. */

@@ -73,7 +73,7 @@ async function place(view) {
     view.navigate(`/my/orders/${order.id}`);
   } catch (error) {
     if (error.status === 401) return view.navigate("/sign-in?next=/basket");
-    if (error.slug === "price-changed") await checkPrices(view);
+    if (error.slug === "price-changed" || error.slug === "unknown-product") await checkPrices(view);
     show(view.trouble, refusal(error));
     view.trouble.scrollIntoView({ block: "nearest" });
   }
@@ -101,5 +101,8 @@ async function checkPrices(view) {
       }
     }),
   );
-  if (!view.signal.aborted && view.notes.size && !view.body.contains(document.activeElement)) draw(view);
+  if (view.signal.aborted || view.notes.size === 0) return;
+  const focused = view.body.contains(document.activeElement) ? document.activeElement.id : "";
+  draw(view);
+  document.getElementById(focused)?.focus();
 }

@@ -13,6 +13,7 @@ const kept = new Map(); // query → {items, next, at}: going back is instant an
 let categories = null;
 
 export function catalogueView({ query, signal, navigate }) {
+  const list = h("ul", {}, Array.from({ length: 12 }, () => h("li", { class: "placeholder", "aria-hidden": "true" }, h("div", { class: "line" }))));
   const grid = h("ul", { class: "grid" });
   const more = h("div", { class: "more" });
   const status = h("p", { class: "found", role: "status" });
@@ -20,15 +21,18 @@ export function catalogueView({ query, signal, navigate }) {
   const node = h(
     "div",
     { class: "page shelves" },
-    shelfList(query, signal),
+    h("nav", { class: "categories", "aria-label": "Categories" }, list),
     h("section", { class: "shelf", "aria-label": "Books" }, h("div", { class: "shelf-head" }, heading(title), status, controls(query, navigate)), grid, more),
   );
-  fillShelf({ query, signal, grid, more, status });
+  const fill = () => {
+    fillCategories(list, query, signal);
+    fillShelf({ query, signal, grid, more, status, again: fill });
+  };
+  fill();
   return { title: title === "All books" ? "" : title, node };
 }
 
-function shelfList(query, signal) {
-  const list = h("ul", {}, Array.from({ length: 12 }, () => h("li", { class: "placeholder", "aria-hidden": "true" }, h("div", { class: "line" }))));
+function fillCategories(list, query, signal) {
   const current = query.get("category") ?? "";
   const entry = (name, label, count) => {
     const here = name === current;
@@ -41,7 +45,6 @@ function shelfList(query, signal) {
       ({ items }) => fill((categories = items)),
       () => show(list, entry("", "All books")), // the shelf itself says what is wrong
     );
-  return h("nav", { class: "categories", "aria-label": "Categories" }, list);
 }
 
 function controls(query, navigate) {
@@ -61,11 +64,10 @@ function controls(query, navigate) {
   );
 }
 
-async function fillShelf({ query, signal, grid, more, status }) {
+async function fillShelf({ query, signal, grid, more, status, again }) {
   const key = query.toString();
   const before = kept.get(key);
   const shelf = before && Date.now() - before.at < KEPT_MS ? before : { items: [], next: null, at: Date.now() };
-  const restart = () => fillShelf({ query, signal, grid, more, status });
 
   const offerMore = () => {
     const button = h("button", { type: "button", class: "button quiet", on: { click: load } }, "Show more books");
@@ -88,10 +90,14 @@ async function fillShelf({ query, signal, grid, more, status }) {
   if (shelf.items.length === 0) {
     show(grid, Array.from({ length: 12 }, ghost));
     show(more);
+    status.textContent = "Looking…";
     try {
       await fetchPage(shelf, query, signal);
     } catch (error) {
-      if (error.name !== "AbortError") show(grid), show(more, failure(error, restart));
+      if (error.name === "AbortError") return;
+      status.textContent = "";
+      show(grid);
+      show(more, failure(error, again));
       return;
     }
     kept.set(key, shelf);
@@ -120,14 +126,13 @@ function card(product) {
       "a",
       { class: "card", href: `/book/${product.sku}` },
       framed(product),
-      h("span", { class: "card-title" }, product.title),
-      h("span", { class: "card-author" }, product.author),
+      h("span", { class: "card-words" }, h("span", { class: "card-title" }, product.title), h("span", { class: "card-author" }, product.author)),
       h("span", { class: "card-foot" }, h("span", { class: "price" }, money(product.price)), stock.level !== "good" && h("span", { class: `stock ${stock.level}` }, stock.text)),
     ),
   );
 }
 
-const ghost = () => h("li", { class: "card placeholder", "aria-hidden": "true" }, h("div", { class: "frame" }), h("div", { class: "line" }), h("div", { class: "line short" }));
+const ghost = () => h("li", { class: "card placeholder", "aria-hidden": "true" }, h("div", { class: "frame" }), h("div", { class: "card-words" }, h("div", { class: "line" })), h("div", { class: "card-foot" }, h("div", { class: "line short" })));
 
 function link(query, change) {
   const next = new URLSearchParams(query);

@@ -167,6 +167,8 @@ async function follow(page) {
     page.link.textContent = LINK[state];
     page.link.className = `link-state ${state}`;
   };
-  const seq = page.entries.at(-1)?.seq ?? 0;
+  const last = page.entries.at(-1);
+  if (last?.status !== page.order.status) await reload(page); // it moved between the two answers
+  const seq = last?.seq ?? 0;
   await watchOrder(page.order.id, { seq, status: page.order.status, onEntry, onLink, signal: page.signal });
 }

@@ -41,6 +41,6 @@ export function timelineEntry({ at, service, event, text }) {
     "li",
     {},
     h("time", { datetime: at }, timeOf(at)),
-    h("span", { class: "entry-words" }, text, h("span", { class: "entry-source" }, h("span", { class: `service ${service}` }, service), event)),
+    h("span", { class: "entry-words" }, text, h("span", { class: "entry-source" }, h("span", { class: "service" }, service), event)),
   );
 }
