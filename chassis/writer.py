@@ -42,7 +42,9 @@ EventHandler = Callable[[Any, UowT], Awaitable[None]]
 MAX_BATCH = 64
 MAX_WAITING = 1_024
 CONFLICT_TRIES = 5
-_RETRYABLE_SQLSTATES = {"40001", "40P01"}  # serialization failure, deadlock: PostgreSQL asks to run it again
+# PostgreSQL: serialization failure, deadlock; and a unique violation, because two processes that both found no row both
+# insert one: the second, done again, finds the first's.
+_RETRYABLE_SQLSTATES = {"40001", "40P01", "23505"}
 
 
 class StoreUnavailableError(DomainError):
