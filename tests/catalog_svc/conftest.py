@@ -99,6 +99,8 @@ def broker_of(app: FastAPI) -> MemoryBroker:
 @asynccontextmanager
 async def writing(runtime: CatalogRuntime) -> AsyncIterator[CatalogRuntime]:
     await runtime.writer.start()
-    yield runtime
-    await runtime.writer.stop()
-    await runtime.store.close()
+    try:
+        yield runtime
+    finally:
+        await runtime.writer.stop()
+        await runtime.store.close()
