@@ -134,7 +134,7 @@ class SimulatedProvider:
                 return RequiresAction(reference, {"type": "simulated_authentication"})
             return Authorized(reference)
 
-        return self._once(key, f"authorize {request}", card, act)
+        return self._once(key, f"authorize {request.payment_id} {request.amount} {card}", card, act)
 
     async def confirm(self, key: str, reference: str) -> ConfirmResult:
         intent = self._intent(reference)

@@ -1,0 +1,191 @@
+"""What any payment provider has to do to be used here. An adapter joins by a name in `PROVIDERS` and its cards."""
+
+from collections.abc import Callable
+from uuid import uuid4
+
+import pytest
+
+from contracts.money import Money
+from payment_svc.providers.port import (
+    Authorized,
+    AuthorizeRequest,
+    Captured,
+    Declined,
+    IntentStatus,
+    KeyReusedError,
+    Missing,
+    PaymentProvider,
+    Refunded,
+    Refused,
+    RequiresAction,
+    Snapshot,
+    Unknown,
+    Voided,
+)
+from payment_svc.providers.simulated import Card, SimulatedProvider
+
+TEN = Money(amount=1000, currency="EUR")
+
+PROVIDERS: dict[str, Callable[[], PaymentProvider]] = {"simulated": lambda: SimulatedProvider(slow_seconds=0.0)}
+
+
+@pytest.fixture(params=PROVIDERS)
+def psp(request: pytest.FixtureRequest) -> PaymentProvider:
+    return PROVIDERS[request.param]()
+
+
+def a_request(method: str = "pm_card_visa", amount: Money = TEN) -> AuthorizeRequest:
+    return AuthorizeRequest(uuid4(), uuid4(), amount, method)
+
+
+def a_key() -> str:
+    return f"test:{uuid4()}"
+
+
+async def authorized(psp: PaymentProvider) -> str:
+    result = await psp.authorize(a_key(), a_request())
+    assert isinstance(result, Authorized)
+    return result.reference
+
+
+async def captured(psp: PaymentProvider) -> str:
+    reference = await authorized(psp)
+    assert await psp.capture(a_key(), reference, TEN) == Captured()
+    return reference
+
+
+async def status(psp: PaymentProvider, reference: str) -> tuple[IntentStatus, int, int]:
+    snapshot = await psp.retrieve(reference)
+    assert isinstance(snapshot, Snapshot)
+    return snapshot.status, snapshot.captured, snapshot.refunded
+
+
+async def test_a_hold_takes_nothing(psp: PaymentProvider) -> None:
+    reference = await authorized(psp)
+
+    assert await status(psp, reference) == (IntentStatus.AUTHORIZED, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("method", "code"),
+    [("pm_card_chargeDeclined", "card_declined"), ("pm_card_insufficientFunds", "insufficient_funds")],
+)
+async def test_a_decline_is_an_answer_with_a_code(psp: PaymentProvider, method: str, code: str) -> None:
+    result = await psp.authorize(a_key(), a_request(method))
+
+    assert isinstance(result, Declined)
+    assert result.code == code
+
+
+async def test_authentication_then_confirmation(psp: PaymentProvider) -> None:
+    result = await psp.authorize(a_key(), a_request("pm_card_authenticationRequired"))
+
+    assert isinstance(result, RequiresAction)
+    assert await status(psp, result.reference) == (IntentStatus.REQUIRES_ACTION, 0, 0)
+    assert await psp.confirm(a_key(), result.reference) == Authorized(result.reference)
+
+
+async def test_the_same_key_is_one_effect_and_one_answer(psp: PaymentProvider) -> None:
+    key, request = a_key(), a_request()
+
+    first, second = await psp.authorize(key, request), await psp.authorize(key, request)
+
+    assert first == second
+    assert isinstance(first, Authorized)
+    capture = a_key()
+    assert await psp.capture(capture, first.reference, TEN) == await psp.capture(capture, first.reference, TEN)
+    refund, part = a_key(), Money(amount=600, currency="EUR")
+    assert await psp.refund(refund, first.reference, part) == await psp.refund(refund, first.reference, part)
+    assert await status(psp, first.reference) == (IntentStatus.CAPTURED, 1000, 600)
+
+
+async def test_the_same_key_for_another_request_is_refused(psp: PaymentProvider) -> None:
+    key = a_key()
+    await psp.authorize(key, a_request())
+
+    with pytest.raises(KeyReusedError):
+        await psp.authorize(key, a_request(amount=Money(amount=1, currency="EUR")))
+
+
+async def test_captured_and_voided_already_is_success(psp: PaymentProvider) -> None:
+    taken, let_go = await captured(psp), await authorized(psp)
+
+    assert await psp.capture(a_key(), taken, TEN) == Captured()
+    assert await psp.void(a_key(), let_go) == Voided()
+    assert await psp.void(a_key(), let_go) == Voided()
+
+
+async def test_a_void_that_comes_too_late_says_so(psp: PaymentProvider) -> None:
+    assert await psp.void(a_key(), await captured(psp)) == Captured()
+
+
+async def test_no_capture_after_a_void(psp: PaymentProvider) -> None:
+    reference = await authorized(psp)
+    await psp.void(a_key(), reference)
+
+    assert isinstance(await psp.capture(a_key(), reference, TEN), Refused)
+
+
+async def test_refunds_in_parts_and_never_beyond(psp: PaymentProvider) -> None:
+    reference = await captured(psp)
+
+    for _ in range(2):
+        assert await psp.refund(a_key(), reference, Money(amount=400, currency="EUR")) == Refunded()
+    assert isinstance(await psp.refund(a_key(), reference, Money(amount=201, currency="EUR")), Refused)
+    assert await status(psp, reference) == (IntentStatus.CAPTURED, 1000, 800)
+
+
+async def test_nothing_to_refund_before_a_capture(psp: PaymentProvider) -> None:
+    assert isinstance(await psp.refund(a_key(), await authorized(psp), TEN), Refused)
+
+
+async def test_an_unknown_reference(psp: PaymentProvider) -> None:
+    assert isinstance(await psp.retrieve("no_such_thing"), Missing)
+
+
+async def test_what_is_a_payment_method(psp: PaymentProvider) -> None:
+    assert psp.accepts("pm_card_visa")
+    assert not psp.accepts("not a method")
+
+
+class TestSimulatedOnly:
+    """What only the simulated one promises."""
+
+    async def test_a_lost_answer_is_unknown_once_and_then_the_truth(self) -> None:
+        psp, key, request = SimulatedProvider(), a_key(), a_request(Card.LOST_ANSWER)
+
+        first, second = await psp.authorize(key, request), await psp.authorize(key, request)
+
+        assert isinstance(first, Unknown)
+        assert isinstance(second, Authorized)
+        assert len(psp.intents) == 1
+
+    async def test_a_restart_changes_no_answer(self) -> None:
+        before, after = SimulatedProvider(), SimulatedProvider()
+        key, request = a_key(), a_request()
+
+        first = await before.authorize(key, request)
+
+        assert isinstance(first, Authorized)
+        assert await after.authorize(key, request) == first
+        fresh = SimulatedProvider()
+        assert await fresh.capture(a_key(), first.reference, TEN) == Captured()
+        assert await SimulatedProvider().refund(a_key(), first.reference, TEN) == Refunded()
+
+    async def test_a_failing_authentication(self) -> None:
+        psp = SimulatedProvider()
+        result = await psp.authorize(a_key(), a_request(Card.AUTHENTICATION_FAILS))
+        assert isinstance(result, RequiresAction)
+
+        confirmed = await psp.confirm(a_key(), result.reference)
+
+        assert confirmed == Declined("authentication_failed", result.reference)
+
+    async def test_its_memory_is_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("payment_svc.providers.simulated.MAX_REMEMBERED", 10)
+        psp = SimulatedProvider()
+
+        for _ in range(30):
+            await psp.authorize(a_key(), a_request())
+
+        assert len(psp.intents) == 10
