@@ -1,19 +1,26 @@
 """auth_svc as its clients see it, with cheap hashes and a clock that the test moves."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 import httpx
+import jwt
 from fastapi import FastAPI
 
+from auth_svc import handlers
 from auth_svc.settings import AuthSettings
+from auth_svc.tokens import Vault
+from contracts.auth import SessionRevoked, SigningKeyPublished
 from tests.support.clocks import ManualClock
 from tests.support.harness import Harness
 
 PASSWORD = "a book about whales"
 JSON = {"Content-Type": "application/json"}
 SAME_SITE = {"X-Requested-With": "tests"}
+
+ANNE = {"email": "anne@example.com", "password": PASSWORD, "name": "Anne Elliot"}
+WRONG = {"email": "anne@example.com", "password": "a wrong password"}
 
 
 def settings(url: str, **changes: Any) -> AuthSettings:
@@ -27,7 +34,6 @@ class Accounts:
 
     harness: Harness
     clock: ManualClock
-    known: int = field(default=0)
 
     @property
     def app(self) -> FastAPI:
@@ -72,3 +78,28 @@ class Accounts:
 
 def bearer(access_token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {access_token}"}
+
+
+def reasons(accounts: Accounts) -> list[str]:
+    return [event.reason for event in accounts.harness.outgoing() if isinstance(event, SessionRevoked)]
+
+
+def published(harness: Harness) -> list[SigningKeyPublished]:
+    return [event for event in harness.outgoing() if isinstance(event, SigningKeyPublished)]
+
+
+def kid_of(access_token: str) -> str:
+    return str(jwt.get_unverified_header(access_token)["kid"])
+
+
+async def sweep(accounts: Accounts, name: str) -> int:
+    (found,) = (sweep for sweep in accounts.harness.runtime.sweeper.sweeps if sweep.name == name)
+    return await found.run()
+
+
+async def rotate(accounts: Accounts, *, withdraw: bool) -> str:
+    vault = Vault(settings("sqlite://").master_key.get_secret_value())
+    handler = handlers.rotate_signing_key(vault, withdraw=withdraw)
+    kid = await accounts.harness.runtime.writer.execute(handler, None)
+    await sweep(accounts, "key_refresh")
+    return str(kid)

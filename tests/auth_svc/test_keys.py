@@ -5,7 +5,6 @@ from typing import Any
 import jwt
 import pytest
 
-from auth_svc import handlers
 from auth_svc.app import build
 from auth_svc.domain.signing_key import ANNOUNCED, LIFE, SigningKey
 from auth_svc.store import signing_keys
@@ -14,29 +13,8 @@ from chassis.auth import TokenVerifier
 from chassis.seedwork import DomainError
 from chassis.token_feed import _parse_jwks
 from contracts.auth import SigningKeyPublished, UserRegistered
-from tests.auth_svc.accounts import Accounts, settings
+from tests.auth_svc.accounts import Accounts, kid_of, published, rotate, settings, sweep
 from tests.support.harness import Harness, running
-
-
-def published(harness: Harness) -> list[SigningKeyPublished]:
-    return [event for event in harness.outgoing() if isinstance(event, SigningKeyPublished)]
-
-
-def kid_of(access_token: str) -> str:
-    return str(jwt.get_unverified_header(access_token)["kid"])
-
-
-async def sweep(accounts: Accounts, name: str) -> int:
-    (found,) = (sweep for sweep in accounts.harness.runtime.sweeper.sweeps if sweep.name == name)
-    return await found.run()
-
-
-async def rotate(accounts: Accounts, *, withdraw: bool) -> str:
-    vault = Vault(settings("sqlite://").master_key.get_secret_value())
-    handler = handlers.rotate_signing_key(vault, withdraw=withdraw)
-    kid = await accounts.harness.runtime.writer.execute(handler, None)
-    await sweep(accounts, "key_refresh")
-    return str(kid)
 
 
 async def test_the_first_start_makes_and_publishes_a_key(accounts: Accounts) -> None:
@@ -69,25 +47,25 @@ async def test_a_token_says_no_more_than_it_must(accounts: Accounts) -> None:
     assert claims["exp"] - claims["iat"] == 600
 
 
-async def test_every_start_publishes_the_keys_again(store_url: str) -> None:
-    async with running("auth_svc", build, settings(store_url)) as harness:
+async def test_every_start_publishes_the_keys_again(sqlite_url: str) -> None:
+    async with running("auth_svc", build, settings(sqlite_url)) as harness:
         await harness.settled()
         first = published(harness)
-    async with running("auth_svc", build, settings(store_url)) as harness:
+    async with running("auth_svc", build, settings(sqlite_url)) as harness:
         await harness.settled()
         assert published(harness) == first
         versions = [e.aggregateversion for e in harness.envelopes() if e.type == SigningKeyPublished.wire_name]
         assert versions == [2]
 
 
-async def test_a_session_outlives_a_restart(store_url: str) -> None:
-    async with running("auth_svc", build, settings(store_url)) as harness:
+async def test_a_session_outlives_a_restart(sqlite_url: str) -> None:
+    async with running("auth_svc", build, settings(sqlite_url)) as harness:
         tokens = (await login_operator(harness)).json()
-    async with running("auth_svc", build, settings(store_url)) as harness:
+    async with running("auth_svc", build, settings(sqlite_url)) as harness:
         headers = {"Authorization": f"Bearer {tokens['access_token']}"}
         assert (await harness.http.get("/auth/me", headers=headers)).status_code == 200
         assert (await harness.http.post("/auth/logout", headers=headers)).status_code == 204
-    async with running("auth_svc", build, settings(store_url)) as harness:
+    async with running("auth_svc", build, settings(sqlite_url)) as harness:
         assert (await harness.http.get("/auth/me", headers=headers)).status_code == 401, "so does its end"
 
 
@@ -111,20 +89,6 @@ async def test_a_rotation_is_announced_before_the_key_is_used(accounts: Accounts
     fresh = (await accounts.refresh(tokens["refresh_token"])).json()["access_token"]
     assert kid_of(fresh) == new
     assert (await accounts.me(fresh)).status_code == 200
-
-
-async def test_a_leaked_key_is_withdrawn_at_once(accounts: Accounts) -> None:
-    await accounts.register()
-    tokens = await accounts.log_in()
-    old = kid_of(tokens["access_token"])
-    accounts.wait(minutes=2)
-    new = await rotate(accounts, withdraw=True)
-    accounts.wait(minutes=2)
-    fresh = (await accounts.refresh(tokens["refresh_token"])).json()["access_token"]
-    assert kid_of(fresh) == new
-    await accounts.harness.settled()
-    ends = [event.expires_at for event in published(accounts.harness) if event.kid == old]
-    assert ends[-1] < accounts.clock.now() < ends[0]
 
 
 async def test_keys_are_renewed_before_they_end(accounts: Accounts) -> None:
@@ -157,28 +121,28 @@ async def test_private_keys_are_sealed_in_the_store(accounts: Accounts) -> None:
         Vault("another key").open(key)
 
 
-async def test_another_master_key_is_noticed_at_start(store_url: str) -> None:
-    async with running("auth_svc", build, settings(store_url)):
+async def test_another_master_key_is_noticed_at_start(sqlite_url: str) -> None:
+    async with running("auth_svc", build, settings(sqlite_url)):
         pass
     with pytest.raises(SealBrokenError):
-        async with running("auth_svc", build, settings(store_url, master_key="another one")):
+        async with running("auth_svc", build, settings(sqlite_url, master_key="another one")):
             pass
 
 
-async def test_the_first_operator_is_made_once(store_url: str) -> None:
+async def test_the_first_operator_is_made_once(sqlite_url: str) -> None:
     for _ in range(2):
-        async with running("auth_svc", build, settings(store_url)) as harness:
+        async with running("auth_svc", build, settings(sqlite_url)) as harness:
             assert (await login_operator(harness)).status_code == 200
             await harness.settled()
             registered = [event for event in harness.outgoing() if isinstance(event, UserRegistered)]
     assert registered == []
 
 
-async def test_a_customer_does_not_become_operator_by_the_settings(store_url: str) -> None:
-    async with running("auth_svc", build, settings(store_url, operator_email="")) as harness:
+async def test_a_customer_does_not_become_operator_by_the_settings(sqlite_url: str) -> None:
+    async with running("auth_svc", build, settings(sqlite_url, operator_email="")) as harness:
         body = {"email": "operator@example.com", "password": "a book about whales", "name": "X"}
         assert (await harness.http.post("/auth/register", json=body)).status_code == 201
         with pytest.raises(DomainError, match="customer"):
             await harness.app.state.sessions.ensure_operator("operator@example.com", "a book about ships")
-    async with running("auth_svc", build, settings(store_url)) as harness:
+    async with running("auth_svc", build, settings(sqlite_url)) as harness:
         assert (await login_operator(harness)).status_code == 401
