@@ -35,11 +35,13 @@ _NO_LETTER: Final = re.compile(r"[^a-z]+")
 def check_password(password: str, email: str) -> None:
     """Refuse what an attacker tries first: common words dressed up, keyboard runs, repetitions, the own address.
 
-    Length is the schema's affair. Nothing is trimmed, folded or cut before hashing.
+    Nothing is trimmed, folded or cut before hashing.
 
     Raises:
         WeakPasswordError: with a sentence that says what to do.
     """
+    if not MIN_LENGTH <= len(password) <= MAX_LENGTH:
+        raise WeakPasswordError(f"A password has {MIN_LENGTH} to {MAX_LENGTH} characters.")
     plain = unicodedata.normalize("NFKC", password).casefold()
     if _is_repetition(plain) or _is_sequence(plain):
         raise WeakPasswordError("Repetitions and keyboard runs are guessed first; take several unrelated words.")

@@ -32,7 +32,10 @@ _SCRUBBED: Final = (
     (re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}"), "[address]"),
     (re.compile(r"\[parameters: .*?\]$", re.MULTILINE), "[parameters]"),
 )
-_TOO_TALKATIVE: Final = ("uvicorn.access", "aiosqlite", "asyncio", "aio_pika", "aiormq", "httpx", "httpcore")
+_QUIET: Final = {
+    **dict.fromkeys(("uvicorn.access", "aiosqlite", "asyncio", "alembic", "httpx", "httpcore"), logging.WARNING),
+    **dict.fromkeys(("aio_pika", "aiormq"), logging.CRITICAL),  # our supervisor tells what they meet, once
+}
 
 
 def configure_logging(service: str, *, level: str = "info", style: Literal["json", "console", "auto"] = "auto") -> None:
@@ -63,8 +66,8 @@ def configure_logging(service: str, *, level: str = "info", style: Literal["json
         )
     )
     logging.basicConfig(handlers=[handler], level=numeric, force=True)
-    for name in _TOO_TALKATIVE:
-        logging.getLogger(name).setLevel(max(numeric, logging.WARNING))
+    for name, quiet in _QUIET.items():
+        logging.getLogger(name).setLevel(max(numeric, quiet))
     logging.captureWarnings(True)
 
 
@@ -140,7 +143,10 @@ def _scrub(text: str, limit: int) -> str:
         text = text.encode("utf-8", "backslashreplace").decode()  # a lone surrogate cannot be written
     for pattern, replacement in _SCRUBBED:
         text = pattern.sub(replacement, text)
-    return text if len(text) <= limit else f"{text[:limit]}… ({len(text)} characters)"
+    if len(text) <= limit:
+        return text
+    half = limit // 2  # the end of a traceback says most
+    return f"{text[:half]} … ({len(text)} characters) … {text[-half:]}"
 
 
 def _to_json(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> str:

@@ -42,7 +42,7 @@ def main(
     try:
         settings = settings_type()
     except ValidationError as error:
-        _give_up("; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False)))
+        _give_up("; ".join(": ".join([*map(str, e["loc"]), e["msg"]]) for e in error.errors(include_input=False)))
     configure_logging(settings.service, level=settings.log_level, style=settings.log_format)
     if arguments.command == "migrate":
         migrate(package, settings.database_url)

@@ -15,6 +15,9 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 @pytest.mark.parametrize(
     "password",
     [
+        "",
+        "whales",
+        "a book about whales" * 7,
         "password1234",
         "P@ssw0rd1234!",
         "Passw0rd!!!!!",
