@@ -13,9 +13,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from ops.audit import breaches, moving
 from ops.config import ConfigError, ShopConfig
 from ops.console import ShopConsole
-from ops.launcher import LaunchError, up
+from ops.launcher import up
+from ops.opening import LaunchError
 from ops.shop_api import ManagementError, ShopApi, ShopNotRunningError, running_shop
 from ops.story import order_story, story_table
 
@@ -51,6 +53,23 @@ def status(as_json: Json = False) -> None:
 
 
 @app.command()
+def audit(as_json: Json = False) -> None:
+    """Do stock, money and messages add up across the services? Exit 1 on any breach; what still moves is listed."""
+    report = asyncio.run(_audit())
+    if as_json:
+        sys.stdout.write(json.dumps(report, indent=2) + "\n")
+    else:
+        console = ShopConsole()
+        for text in report["moving"]:
+            console.warn(f"still moving: {text}")
+        for text in report["breaches"]:
+            console.fail(text)
+        if not report["breaches"]:
+            console.good(f"{report['orders']} orders: stock, money and messages add up")
+    raise SystemExit(1 if report["breaches"] else 0)
+
+
+@app.command()
 def order(order_id: str, as_json: Json = False) -> None:
     """The joined story of one order: every event of every service, when, by whom, and how long after the one before."""
     try:
@@ -65,6 +84,16 @@ def order(order_id: str, as_json: Json = False) -> None:
     out = ShopConsole().out
     out.print(f"order [bold]{story['id']}[/bold]  {story['status']}  {story['total']}")
     out.print(story_table(story))
+
+
+async def _audit() -> dict[str, Any]:
+    async with _shop() as shop:
+        figures = await shop.figures()
+        return {
+            "orders": len(figures["order"]["orders"]),
+            "moving": moving(figures),
+            "breaches": breaches(figures),
+        }
 
 
 async def _status() -> dict[str, Any]:

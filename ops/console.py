@@ -26,6 +26,7 @@ class ShopConsole:
 
     def __init__(self, console: Console | None = None) -> None:
         self.out = console or Console(highlight=False, soft_wrap=True)
+        self.opened = False
 
     def step(self, text: str) -> None:
         """Something begins or is done."""
