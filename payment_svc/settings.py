@@ -23,6 +23,8 @@ class PaymentSettings(ServiceSettings):
     """How long a provider may take to answer one call; after that its outcome is unknown and it is asked again."""
     sweep_seconds: Annotated[float, Field(gt=0)] = 1.0
     """How often unfinished calls are looked for."""
+    hear_of_order_seconds: Annotated[float, Field(ge=0, le=10)] = 2.0
+    """How long a payment waits for its order to become known here: a client may be faster than order_svc's event."""
     slow_card_seconds: Annotated[float, Field(ge=0)] = 3.0
     """How long `pm_card_slow` of the simulated provider takes."""
 

@@ -88,6 +88,7 @@ async def shop(tmp_path: Path) -> AsyncIterator[Harness]:
         webhook_secrets=f"{SECRET},{OLD_SECRET}",
         sweep_seconds=0.02,
         slow_card_seconds=0.05,
+        hear_of_order_seconds=0.5,
     )
     async with running("payment_svc", build, settings) as shop:
         yield shop

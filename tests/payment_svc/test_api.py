@@ -16,8 +16,10 @@ from tests.support.waiting import wait_until
 PRICE = Money(amount=1999, currency="EUR")
 
 
-async def a_payable(shop: Harness, user_id: UUID, *, minutes: int = 15, amount: Money = PRICE) -> UUID:
-    order_id = uuid4()
+async def a_payable(
+    shop: Harness, user_id: UUID, *, minutes: int = 15, amount: Money = PRICE, order_id: UUID | None = None
+) -> UUID:
+    order_id = order_id or uuid4()
     pay_by = datetime.now(UTC) + timedelta(minutes=minutes)
     await shop.send(OrderPaymentRequested(order_id=order_id, user_id=user_id, amount=amount, pay_by=pay_by))
     return order_id
@@ -169,6 +171,13 @@ async def test_twenty_at_once(shop: Harness) -> None:
     assert len(made) == 1
     refusals = {problem(response)[1] for response in responses if response.status_code != 201}
     assert refusals <= {"payment-in-progress", "already-paid", "idempotency-in-progress"}
+
+
+async def test_a_client_faster_than_the_event_is_not_told_that_its_order_does_not_exist(shop: Harness) -> None:
+    user_id, order_id = uuid4(), uuid4()
+    paying = asyncio.create_task(pay(shop, user_id, order_id))
+    await a_payable(shop, user_id, order_id=order_id)
+    assert (await paying).status_code == 201
 
 
 async def test_only_the_owner_pays_and_looks(shop: Harness) -> None:
