@@ -15,6 +15,7 @@ from catalog_svc.domain.stock import MovementKind
 from catalog_svc.tables import RUNTIME, reservations, stock, stock_ledger
 from chassis.db import Reader
 from chassis.fields import Answer
+from chassis.figures import MessageFigures, message_figures
 from contracts.catalog import StockLine
 
 
@@ -43,21 +44,12 @@ class OpenOrder(Answer):
     expires_at: datetime | None
 
 
-class OutboxFigures(Answer):
-    pending: int
-    parked: int
-    oldest_pending_at: datetime | None
-
-
-class CatalogAudit(Answer):
+class CatalogAudit(MessageFigures):
     service: str = "catalog"
     at: datetime
     stock: list[StockFigures]
     orders: list[OpenOrder]
     reservations_by_state: dict[str, int]
-    outbox: OutboxFigures
-    sent: dict[str, int]
-    received: dict[str, int]
 
 
 def _sum(value: sa.ColumnElement[int], *kinds: MovementKind) -> sa.ColumnElement[int]:
@@ -65,7 +57,6 @@ def _sum(value: sa.ColumnElement[int], *kinds: MovementKind) -> sa.ColumnElement
     return sa.cast(sa.func.sum(counted), sa.BigInteger)
 
 
-_o = RUNTIME.outbox.c
 _LEDGER: Final = (
     sa.select(
         stock_ledger.c.sku,
@@ -93,28 +84,17 @@ _OPEN: Final = (
     .order_by(reservations.c.order_id)
 )
 _STATES: Final = sa.select(reservations.c.state.label("name"), sa.func.count().label("rows")).group_by("name")
-_SENT: Final = (
-    sa.select(_o.type.label("name"), sa.func.count().label("rows")).where(_o.published_at.isnot(None)).group_by("name")
-)
-_RECEIVED: Final = sa.select(RUNTIME.inbox.c.type.label("name"), sa.func.count().label("rows")).group_by("name")
-_OUTBOX: Final = sa.select(
-    sa.func.count().filter(_o.parked_at.is_(None)).label("pending"),
-    sa.func.count().filter(_o.parked_at.isnot(None)).label("parked"),
-    sa.func.min(_o.created_at).filter(_o.parked_at.is_(None)).label("oldest_pending_at"),
-).where(_o.published_at.is_(None))
 
 
 async def figures(reader: Reader, now: datetime) -> CatalogAudit:
     """What an auditor compares with the figures of order and payment."""
-    outbox = await reader.first(_OUTBOX)
+    messages = await message_figures(reader, RUNTIME)
     return CatalogAudit(
         at=now,
         stock=await _stock_figures(reader),
         orders=[OpenOrder.model_validate(dict(row)) for row in await reader.all(_OPEN)],
         reservations_by_state=_counts(await reader.all(_STATES)),
-        outbox=OutboxFigures.model_validate(dict(outbox or {})),
-        sent=_counts(await reader.all(_SENT)),
-        received=_counts(await reader.all(_RECEIVED)),
+        **dict(messages),
     )
 
 

@@ -10,6 +10,7 @@ from sqlalchemy.engine import RowMapping
 
 from chassis.auth import Principal
 from chassis.db import Reader
+from chassis.figures import message_figures
 from chassis.seedwork import NotFoundError
 from payment_svc.domain.ledger import Account
 from payment_svc.domain.operation import OperationState
@@ -98,9 +99,7 @@ async def audit(reader: Reader) -> Audit:
             for row in await reader.all(sa.select(refunds.c.id).where(refunds.c.state == RefundState.FAILED.value))
         ],
         webhooks_by_state=await _counts(reader, webhooks.c.state),
-        outbox=await _outbox(reader),
-        sent=await _counts(reader, RUNTIME.outbox.c.type),
-        received=await _counts(reader, RUNTIME.inbox.c.type),
+        **dict(await message_figures(reader, RUNTIME)),
         breaches=await _breaches(reader),
     )
 
@@ -108,18 +107,6 @@ async def audit(reader: Reader) -> Audit:
 async def _counts(reader: Reader, column: sa.Column[Any]) -> dict[str, int]:
     rows = await reader.all(sa.select(column.label("name"), sa.func.count().label("number")).group_by(column))
     return {row["name"]: row["number"] for row in rows}
-
-
-async def _outbox(reader: Reader) -> dict[str, int]:
-    t = RUNTIME.outbox
-    unsent = sa.and_(t.c.published_at.is_(None), t.c.parked_at.is_(None))
-    row = await reader.first(
-        sa.select(
-            sa.func.count().filter(unsent).label("pending"),
-            sa.func.count().filter(t.c.parked_at.isnot(None)).label("parked"),
-        )
-    )
-    return dict(row) if row else {}
 
 
 async def _pending_operations(reader: Reader) -> list[dict[str, Any]]:
