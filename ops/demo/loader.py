@@ -88,7 +88,7 @@ async def load_demo_shop(
     shelf = demo_books() if books is None else books
     report = LoadReport()
     gate = asyncio.Semaphore(concurrency)
-    async with httpx.AsyncClient(transport=transport, timeout=10.0) as client:
+    async with httpx.AsyncClient(transport=transport, timeout=10.0, trust_env=False) as client:
         token = operator if isinstance(operator, str) else await _log_in(client, urls.auth, operator)
         client.headers["Authorization"] = f"Bearer {token}"
 

@@ -315,6 +315,19 @@ async def test_cancelling_asks_once_more(visit: Visit) -> None:
     await expect(visit.page.locator(".step.ended")).to_contain_text("Cancelled")
 
 
+async def test_going_elsewhere_drops_a_search_half_typed(visit: Visit) -> None:
+    await visit.open("/")
+    link = visit.page.get_by_role("link", name="A Christmas Carol")
+    await expect(link).to_be_visible()
+    await visit.page.clock.install()
+    await visit.page.get_by_label("Search by title or author").fill("moby")
+    await link.click()
+    await expect(visit.page.get_by_role("heading", name="A Christmas Carol")).to_be_visible()
+    await visit.page.clock.run_for(1000)
+    await expect(visit.page.get_by_role("heading", name="A Christmas Carol")).to_be_visible()
+    assert "moby" not in visit.page.url
+
+
 async def test_filters_live_in_the_address_and_back_undoes_them(visit: Visit) -> None:
     page = visit.page
     await visit.open("/")

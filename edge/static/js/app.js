@@ -28,6 +28,7 @@ const main = document.getElementById("main");
 const search = document.getElementById("search");
 let leaving = new AbortController();
 let shown = "";
+let typing; // a search that starts when the reader pauses, unless they go elsewhere first
 
 function navigate(to, { replace = false, keepFocus = false } = {}) {
   rememberScroll();
@@ -36,6 +37,7 @@ function navigate(to, { replace = false, keepFocus = false } = {}) {
 }
 
 function render({ keepFocus = false, scroll = 0 } = {}) {
+  clearTimeout(typing);
   const here = new URL(location.href);
   if (here.pathname + here.search === shown) return main.querySelector("h1")?.focus();
   shown = here.pathname + here.search;
@@ -101,9 +103,7 @@ document.addEventListener("click", (event) => {
   navigate(link.getAttribute("href"));
 });
 
-let typing;
 function searchFor(text) {
-  clearTimeout(typing);
   const onCatalogue = location.pathname === "/";
   const query = new URLSearchParams(onCatalogue ? location.search : "");
   if (text.trim()) query.set("q", text.trim());

@@ -39,12 +39,10 @@ export const statusWord = (status) => STATUS[status] ?? status.replaceAll("_", "
 
 const REASON = {
   out_of_stock: "A book was sold before this order could hold it. Nothing was charged.",
-  insufficient_stock: "A book was sold before this order could hold it. Nothing was charged.",
   stock_timeout: "The stock could not be confirmed in time. Nothing was charged.",
   payment_timeout: "It was not paid in time, so the books went back on the shelf.",
   capture_failed: "The bank approved the payment and then refused to settle it. Nothing was charged.",
   customer: "You cancelled it.",
-  cancelled_by_customer: "You cancelled it.",
 };
 
 export const reasonWord = (reason) => (reason ? (REASON[reason] ?? `Reason given: ${reason.replaceAll("_", " ")}.`) : "");

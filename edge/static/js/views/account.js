@@ -71,7 +71,7 @@ function refuse(form, trouble, error) {
 function explain(error) {
   if (error.slug === "email-taken") return { headline: "There is an account with this e-mail already.", advice: "Sign in with it instead." };
   if (error.status === 401) return { headline: "E-mail and password do not match.", advice: "Check both and try again, or open an account." };
-  if (error.status === 403) return { headline: "You are signed in to nothing yet.", advice: "Reload the page and try again." };
+  if (error.slug === "account-disabled") return { headline: "This account is closed.", advice: "You can go on browsing, or open another account." };
   return error;
 }
 

@@ -12,7 +12,7 @@ const CARDS = [
   ["pm_card_insufficientFunds", "Visa", "9995", "has not enough money on it"],
   ["pm_card_chargeDeclined", "Visa", "0002", "is declined"],
 ];
-const NOT_THERE_YET = new Set(["not-found", "order-not-payable", "not-payable-yet"]);
+const NOT_THERE_YET = new Set(["not-found", "order-not-payable"]);
 const TRIES = 6;
 
 /** The panel of an order that can be paid; `changed` is called whenever the payment may have moved the order. */
