@@ -36,7 +36,7 @@ layers: .venv/dev ## Check that every import points downwards
 	@$(BIN)/lint-imports
 
 bench: .venv/dev ## Measure orders per second and the latency of one order
-	@$(BIN)/python -m bench.orders
+	@$(BIN)/python -m bench.order_to_cash
 
 lock: .venv/dev ## Resolve requirements*.in anew into hash-locked requirements*.txt
 	@$(BIN)/pip install -q uv

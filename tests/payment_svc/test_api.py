@@ -325,4 +325,4 @@ async def test_the_audit(shop: Harness) -> None:
     assert report["open_authorizations"] == report["operations_pending"] == []
     assert report["sent"] == {"payment.authorized.v1": 1, "payment.captured.v1": 1}
     assert report["received"]["order.confirmed.v1"] == 1
-    assert report["outbox"] == {"pending": 0, "parked": 0}
+    assert report["outbox"] == {"pending": 0, "parked": 0, "oldest_pending_at": None}

@@ -242,7 +242,7 @@ def main() -> None:
     show(report)
     if arguments.save:
         RESULTS.mkdir(exist_ok=True)
-        target = RESULTS / f"{datetime.now(UTC):%Y-%m-%d-%H%M}-orders.json"
+        target = RESULTS / f"{datetime.now(UTC):%Y-%m-%d-%H%M}-order-to-cash.json"
         target.write_text(json.dumps(asdict(report), indent=2) + "\n")
     raise SystemExit(1 if report.audit else 0)
 
