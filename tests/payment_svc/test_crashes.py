@@ -216,6 +216,17 @@ async def test_two_instances_call_at_once_and_it_happens_once(open_till: OpenTil
         assert await one.balance(Account.PROVIDER_BALANCE) == 1999
 
 
+async def test_two_instances_refund_at_once_and_it_happens_once(open_till: OpenTill) -> None:
+    async with open_till() as one, open_till() as other:
+        order = await _cancelled_after_capture(one)
+        (operation,) = await one.pending(order)
+
+        await asyncio.gather(one.runtime.courier.run(operation), other.runtime.courier.run(operation))
+
+        assert one.taken() == (1, 1999, 1999)
+        assert await one.emitted_names(order) == ["authorized", "captured", "refunded"]
+
+
 async def test_twenty_attempts_at_once_from_two_instances_make_one_payment(open_till: OpenTill) -> None:
     async with open_till() as one, open_till() as other:
         order = AnOrder()

@@ -1,4 +1,4 @@
-"""Facts and answers in every order, each twice: the money always ends the same."""
+"""Facts and answers in every order, and then again: the money always ends the same."""
 
 import asyncio
 from collections import Counter
@@ -34,9 +34,11 @@ async def take(step: str, till: Till, order: AnOrder, card: str) -> None:
             with suppress(DomainError):
                 await till.begin(order, card)
         case "answered":
-            await till.answer(order, OperationKind.AUTHORIZE)
+            for _ in range(2):  # the first answer may be lost
+                await till.answer(order, OperationKind.AUTHORIZE)
         case "capture":
-            await till.answer(order, OperationKind.CAPTURE)
+            for _ in range(2):
+                await till.answer(order, OperationKind.CAPTURE)
         case "confirmed":
             await till.send(order.confirmed())
         case "cancelled":
@@ -50,21 +52,47 @@ async def live_through(till: Till, steps: Sequence[str], card: str) -> AnOrder:
             continue  # refused as unknown; that has a test of its own, and a refusal costs its neighbours' batch
         await take(step, till, order, card)
     await till.work_off(order)
-    for step in steps:  # everything is delivered once more, under other ids: nothing may change
-        if step in (REQUESTED, CONFIRMED, CANCELLED):
-            await take(step, till, order, card)
-    await till.work_off(order)
     return order
 
 
-@pytest.mark.parametrize(
-    ("card", "every"), [(Card.VISA, 1), (Card.LOST_ANSWER, 7), (Card.CAPTURE_FAILS, 7), (Card.DECLINED, 7)]
-)
-async def test_a_cancelled_orders_money_always_goes_back(till: Till, card: str, every: int) -> None:
-    """All 720 orders of the six steps with a good card; with the others a seventh of them."""
-    stories = list(permutations(STEPS))[::every]
+async def deliver_again(till: Till, steps: Sequence[str], order: AnOrder) -> None:
+    """Every event once more, under another id."""
+    for step in steps:
+        if step in (REQUESTED, CONFIRMED, CANCELLED):
+            await take(step, till, order, Card.VISA)
+    await till.work_off(order)
 
+
+async def live_all(till: Till, stories: Sequence[Sequence[str]], card: str) -> list[AnOrder]:
+    """All the stories, and that hearing everything once more changes nothing any more."""
     orders = await asyncio.gather(*(live_through(till, story, card) for story in stories))
+    before, told = await till.audit(), await till.emitted()
+    await asyncio.gather(*(deliver_again(till, story, order) for story, order in zip(stories, orders, strict=True)))
+    after = await till.audit()
+    assert (after.orders, after.ledger) == (before.orders, before.ledger)
+    assert await till.emitted() == told
+    return orders
+
+
+def could_pay(story: Sequence[str]) -> bool:
+    return story.index(REQUESTED) < story.index(PAY) < story.index(CANCELLED)
+
+
+@pytest.mark.parametrize(
+    ("card", "worst"),
+    [
+        (Card.VISA, "captured"),
+        (Card.LOST_ANSWER, "captured"),
+        (Card.CAPTURE_FAILS, "capture_failed"),
+        (Card.DECLINED, "declined"),
+    ],
+)
+async def test_a_cancelled_orders_money_always_goes_back(till: Till, card: str, worst: str) -> None:
+    """All 720 orders of the six steps with a good card on SQLite; else the 120 that can begin a payment."""
+    everything = card == Card.VISA and till.runtime.store.dialect == "sqlite"
+    stories = [story for story in permutations(STEPS) if everything or could_pay(story)]
+
+    orders = await live_all(till, stories, card)
 
     figures = {figure.order_id: figure for figure in (await till.audit()).orders}
     told: dict[UUID | None, Counter[str]] = {order.order_id: Counter() for order in orders}
@@ -80,6 +108,7 @@ async def test_a_cancelled_orders_money_always_goes_back(till: Till, card: str, 
         assert names["captured"] == names["refunded"] == figure.captures, story
     captures, captured, refunded = till.taken()
     assert captured == refunded
+    assert any(names[worst] for names in told.values()), "no story went as far as it should, so nothing is proved"
     assert captures == sum(figure.captures for figure in figures.values())
     assert all(intent.captures <= 1 for intent in till.provider.intents)
     assert await till.pending() == []
@@ -90,14 +119,14 @@ async def test_a_cancelled_orders_money_always_goes_back(till: Till, card: str, 
 async def test_a_confirmed_order_is_captured_once_whatever_came_first(till: Till) -> None:
     stories = list(permutations((REQUESTED, PAY, ANSWERED, CONFIRMED, CAPTURE_ANSWERED)))
 
-    orders = await asyncio.gather(*(live_through(till, story, Card.VISA) for story in stories))
+    orders = await live_all(till, stories, Card.VISA)
 
     figures = {figure.order_id: figure for figure in (await till.audit()).orders}
     for story, order in zip(stories, orders, strict=True):
         figure = figures[order.order_id]
-        could_pay = story.index(REQUESTED) < story.index(PAY) < story.index(CONFIRMED)
-        assert figure.captured == (order.amount.amount if could_pay else 0), story
-        assert figure.captures == figure.attempts == int(could_pay), story
+        paid = story.index(REQUESTED) < story.index(PAY) < story.index(CONFIRMED)
+        assert figure.captured == (order.amount.amount if paid else 0), story
+        assert figure.captures == figure.attempts == int(paid), story
         assert figure.held == figure.refunded == 0, story
 
 
