@@ -70,6 +70,16 @@ class Transitions(Generic[StateT]):
             raise IllegalTransitionError(current, wanted)
         return wanted
 
+    def leads_to(self, current: StateT, wanted: StateT) -> bool:
+        """Whether `wanted` can be reached from `current` by one or more moves."""
+        seen: set[StateT] = set()
+        ahead = set(self._moves.get(current, frozenset()))
+        while ahead - seen:
+            state = (ahead - seen).pop()
+            seen.add(state)
+            ahead |= self._moves.get(state, frozenset())
+        return wanted in seen
+
     def is_final(self, state: StateT) -> bool:
         return not self._moves.get(state)
 

@@ -56,7 +56,7 @@ async def wait_for(
     seconds: float,
     until: OrderStatus | None,
 ) -> OrderView:
-    """The order once it has status `until` or a final one (without `until`: once it changed), else after `seconds`.
+    """The order once it has status `until` or never will (without `until`: once it changed), else after `seconds`.
 
     Raises:
         NotFoundError: see `find_order`.
@@ -100,7 +100,8 @@ async def event_stream(
 
 
 def _reached(order: OrderView, until: OrderStatus) -> bool:
-    return order.status is until or TRANSITIONS.is_final(order.status)
+    """Whether the order is there, or cannot come there any more: it went past, or ended."""
+    return order.status is until or not TRANSITIONS.leads_to(order.status, until)
 
 
 def _format(entry: TimelineEntryView) -> bytes:

@@ -221,6 +221,17 @@ async def test_a_long_poll_answers_as_soon_as_the_status_is_there(orders: Harnes
     assert answer.json()["status"] == "awaiting_payment"
 
 
+async def test_a_long_poll_for_a_status_gone_by_answers_at_once(orders: Harness) -> None:
+    user_id, payment_id = uuid4(), uuid4()
+    await orders.send(a_product())
+    order = await place(orders, user_id)
+    for event in (reserved(order), authorized(order, payment_id), captured(order, payment_id)):
+        await orders.send(event)
+    url = f"/orders/{order['id']}?wait=30&until=awaiting_payment"
+    answer = await asyncio.wait_for(orders.http.get(url, headers=orders.as_user(user_id)), 15)
+    assert answer.json()["status"] == "paid"
+
+
 async def test_the_event_stream_tells_the_whole_story_and_resumes_where_it_broke_off(orders: Harness) -> None:
     user_id = uuid4()
     await orders.send(a_product())
