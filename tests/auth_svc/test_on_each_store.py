@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from auth_svc.app import build
-from auth_svc.store import metadata, sessions
+from auth_svc.store import UserRepository, metadata, sessions
 from contracts.auth import SessionRevoked, UserDisabled, UserErased, UserRegistered
 from tests.auth_svc.accounts import (
     ANNE,
@@ -47,6 +47,18 @@ async def test_an_account_is_made_and_can_log_in(accounts: Accounts) -> None:
 async def test_of_many_registrations_at_once_one_wins(accounts: Accounts) -> None:
     answers = await asyncio.gather(*(accounts.http.post("/auth/register", json=ANNE) for _ in range(10)))
     assert sorted(answer.status_code for answer in answers) == [201] + [409] * 9
+
+
+async def test_the_store_has_the_last_word_on_an_address(accounts: Accounts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when another process registers it between our look and our write."""
+
+    async def not_seen(self: UserRepository, email: str) -> None:
+        return None
+
+    await accounts.register()
+    monkeypatch.setattr(UserRepository, "by_email", not_seen)
+    answer = await accounts.http.post("/auth/register", json=ANNE)
+    assert (answer.status_code, answer.json()["type"]) == (409, "/problems/email-taken")
 
 
 async def test_an_operator_closes_an_account_and_its_sessions(accounts: Accounts) -> None:

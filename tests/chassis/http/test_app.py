@@ -45,6 +45,7 @@ async def test_a_refusal_of_the_domain_has_the_status_of_its_kind(client: httpx.
         ("GET", f"/things?limit={2**70}", 422, "validation"),
         ("GET", f"/things?limit={'9' * 3000}", 422, "validation"),
         ("GET", "/things?limit=NaN", 422, "validation"),
+        ("GET", "/things?limit=secret-canary", 422, "validation"),
         ("GET", "/things?limit=%00", 422, "validation"),
         ("GET", "/things?limit=%ff", 422, "validation"),
         ("GET", f"/things/{THING.upper()}", 404, "not-found"),
