@@ -15,7 +15,7 @@ from fastapi import FastAPI
 
 from chassis.clock import Clock, SystemClock
 from chassis.db import Store
-from chassis.ids import Uuid7
+from chassis.ids import Ids, Uuid7
 from chassis.migrate import migrate
 from chassis.runtime import Environment, Runtime
 from chassis.settings import ServiceSettings
@@ -110,6 +110,7 @@ async def running(
     clock: Clock | None = None,
     broker: MemoryBroker | None = None,
     mint: TokenMint | None = None,
+    ids: Ids | None = None,
 ) -> AsyncIterator[Harness]:
     """Migrate the settings' store, start the service on it, stop it at the end."""
     clock = clock or SystemClock()
@@ -121,7 +122,7 @@ async def running(
         store=Store(settings.database_url),
         transport=MemoryTransport(broker, name),
         clock=clock,
-        ids=Uuid7(clock),
+        ids=ids or Uuid7(clock),
     )
     app = build(settings, environment)
     async with AsyncExitStack() as stack:
