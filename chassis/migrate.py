@@ -20,6 +20,7 @@ def alembic_config(package: str, url: str) -> Config:
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         raise ValueError(f"there is no package {package!r}")
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # its "Context impl SQLiteImpl." tells nobody anything
     config = Config()
     config.set_main_option("script_location", str(Path(spec.submodule_search_locations[0]) / "migrations"))
     config.attributes["url"] = url
@@ -31,7 +32,6 @@ def migrate(package: str, url: str, revision: str = "head") -> None:
     database = make_url(url)
     if database.get_backend_name() == "sqlite" and database.database:
         Path(database.database).parent.mkdir(parents=True, exist_ok=True)
-    logging.getLogger("alembic").setLevel(logging.WARNING)  # its "Context impl SQLiteImpl." tells nobody anything
     command.upgrade(alembic_config(package, url), revision)
 
 
