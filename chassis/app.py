@@ -1,17 +1,19 @@
 """The HTTP door of a service: its routes, and around them what all have: health, metrics, documents, errors."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
 from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chassis.auth import TokenVerifier
 from chassis.edge import EdgeMiddleware
 from chassis.openapi import docs_page, install_openapi
-from chassis.problems import install_problem_handlers
+from chassis.problems import install_problem_handlers, problem_response
 from chassis.runtime import Runtime
 from chassis.telemetry import Metrics
 
@@ -58,11 +60,11 @@ def create_app(
     app.state.runtime = runtime
     app.state.verifier = verifier
     app.state.stopping = asyncio.Event()
-    app.include_router(_house_routes(prefix, metrics))
     for router in routers:
-        app.include_router(router)
+        app.router.routes.extend(router.routes)  # as they are: matching through an included router costs more
     install_problem_handlers(app)
     install_openapi(app)
+    app.add_middleware(HouseRoutes, prefix=prefix, metrics=metrics)
     app.add_middleware(EdgeMiddleware, ids=runtime.ids, metrics=metrics, hsts=hsts)
     return app
 
@@ -77,31 +79,54 @@ def readiness(app: FastAPI) -> dict[str, str]:
     return failing
 
 
-def _house_routes(prefix: str, metrics: Metrics) -> APIRouter:
-    router = APIRouter(include_in_schema=False)
+class HouseRoutes:
+    """What every service answers beside its own routes; found by one look-up, before any route is matched."""
 
-    @router.get("/healthz")
-    async def healthz() -> Response:
+    def __init__(self, app: ASGIApp, *, prefix: str, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._routes: dict[str, Callable[[Request], Awaitable[Response]]] = {
+            "/healthz": self._healthz,
+            "/readyz": self._readyz,
+            "/metrics": self._exposition,
+            "/openapi.json": self._openapi,
+            f"{prefix}/openapi.json": self._openapi,
+            "/docs": self._docs,
+            f"{prefix}/docs": self._docs,
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answer = self._routes.get(scope["path"]) if scope["type"] == "http" else None
+        if answer is None:
+            await self._app(scope, receive, send)
+            return
+        scope["route"] = _House(scope["path"])
+        if scope["method"] == "GET":
+            response = await answer(Request(scope))
+        else:
+            response = problem_response(405, "method-not-allowed", headers={"Allow": "GET"})
+        await response(scope, receive, send)
+
+    async def _healthz(self, request: Request) -> Response:
         return JSONResponse({"status": "alive"})
 
-    @router.get("/readyz")
-    async def readyz(request: Request) -> Response:
+    async def _readyz(self, request: Request) -> Response:
         failing = readiness(request.app)
         status = {"status": "not ready" if failing else "ready", "failing": failing}
         return JSONResponse(status, 503 if failing else 200)
 
-    @router.get("/metrics")
-    async def prometheus(request: Request) -> Response:
-        return Response(await metrics.exposition(request.app.state.runtime), media_type=METRICS_TYPE)
+    async def _exposition(self, request: Request) -> Response:
+        return Response(await self._metrics.exposition(request.app.state.runtime), media_type=METRICS_TYPE)
 
-    @router.get("/openapi.json")
-    @router.get(f"{prefix}/openapi.json")
-    async def openapi(request: Request) -> Response:
+    async def _openapi(self, request: Request) -> Response:
         return JSONResponse(request.app.openapi())
 
-    @router.get("/docs")
-    @router.get(f"{prefix}/docs")
-    async def docs(request: Request) -> Response:
+    async def _docs(self, request: Request) -> Response:
         return docs_page(request.app.openapi())
 
-    return router
+
+@dataclass(frozen=True, slots=True)
+class _House:
+    """Names a route for the metrics."""
+
+    path: str
