@@ -10,6 +10,7 @@ import asyncio
 import json
 import os
 import platform
+import secrets
 import statistics
 import tempfile
 import time
@@ -153,7 +154,7 @@ async def prepare(shop: ShopApi, http: httpx.AsyncClient, customers: int) -> lis
 
 
 async def _new_customer(http: httpx.AsyncClient, url: str) -> dict[str, str]:
-    login = {"email": f"{uuid4().hex}@bench.example", "password": f"bench-{uuid4().hex}"}
+    login = {"email": f"{uuid4().hex}@bench.example", "password": secrets.token_urlsafe(15)}
     (await http.post(f"{url}/auth/register", json={**login, "name": "Bench"})).raise_for_status()
     return await _log_in(http, url, **login)
 

@@ -59,9 +59,9 @@ class Secrets:
             broker={user: secrets.token_urlsafe(18) for user in BROKER_USERS},
             auth_master_key=secrets.token_hex(32),
             operator_email="operator@shop.example",
-            operator_password=f"operator-{secrets.token_hex(6)}",
+            operator_password=secrets.token_urlsafe(12),
             customer_email="reader@shop.example",
-            customer_password=f"reader-{secrets.token_hex(6)}",
+            customer_password=secrets.token_urlsafe(12),
         )
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

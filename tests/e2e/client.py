@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -50,7 +51,7 @@ class Shop:
 
     async def customer(self) -> Customer:
         """Somebody new, logged in."""
-        email, password = f"{uuid4().hex}@shop.example", f"password-{uuid4().hex}"
+        email, password = f"{uuid4().hex}@shop.example", secrets.token_urlsafe(15)
         body = {"email": email, "password": password, "name": "A Reader"}
         registered = await self.call("auth", "POST", "/auth/register", json=body)
         assert registered.status_code == 201, registered.text

@@ -17,7 +17,7 @@ from ops.config import SERVICES
 from tests.fixtures.broker import RabbitVhost
 
 READY_SECONDS: Final = 60.0
-OPERATOR: Final = ("operator@shop.example", f"operator-{secrets.token_hex(6)}")
+OPERATOR: Final = ("operator@shop.example", secrets.token_urlsafe(12))
 
 
 class ShopProcesses:
