@@ -38,6 +38,8 @@ async def test_the_order_ends_as_the_story_tells(reader: Reader, telling: Tellin
     end = (view["status"], view["status_reason"], order["captured"], order["refunded"])
     assert end == STORIES[name]
     assert order["deadline_at"] is None
+    entries = [entry["event"] for entry in (await reader.get(f"/orders/{order['id']}/timeline"))["items"]]
+    assert len(entries) == len(set(entries)), "a fact is on the timeline once, however often it came"
     assert not reader.service.dead_letters()
 
 
