@@ -1,16 +1,16 @@
 """Reads: who might be logging in, who am I, and the figures for an auditor."""
 
-from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.engine import RowMapping
 
-from auth_svc.schemas import AuthAudit, Me, OutboxFigures
+from auth_svc.schemas import AuthAudit, Me
 from auth_svc.store import RUNTIME, sessions, signing_keys, users
 from chassis.clock import Clock
 from chassis.db import Reader
+from chassis.figures import message_figures
 from chassis.seedwork import NotFoundError
 
 _CANDIDATE: Final = sa.select(users.c.id, users.c.email, users.c.password_hash).where(
@@ -18,18 +18,9 @@ _CANDIDATE: Final = sa.select(users.c.id, users.c.email, users.c.password_hash).
 )
 _USER: Final = sa.select(users).where(users.c.id == sa.bindparam("user_id"), users.c.status != "erased")
 _BY_EMAIL: Final = sa.select(users).where(users.c.email == sa.bindparam("email"))
-_o = RUNTIME.outbox.c
 _BY_STATUS: Final = sa.select(users.c.status.label("name"), sa.func.count().label("rows")).group_by(users.c.status)
 _OPEN: Final = sa.select(sa.func.count().label("rows")).where(sessions.c.revoked_at.is_(None))
 _KIDS: Final = sa.select(signing_keys.c.kid).order_by(signing_keys.c.not_before)
-_SENT: Final = (
-    sa.select(_o.type.label("name"), sa.func.count().label("rows")).where(_o.published_at.isnot(None)).group_by(_o.type)
-)
-_OUTBOX: Final = sa.select(
-    sa.func.count().filter(_o.parked_at.is_(None)).label("pending"),
-    sa.func.count().filter(_o.parked_at.isnot(None)).label("parked"),
-    sa.func.min(_o.created_at).filter(_o.parked_at.is_(None)).label("oldest_pending_at"),
-).where(_o.published_at.is_(None))
 
 
 async def candidate(reader: Reader, email: str) -> RowMapping | None:
@@ -67,17 +58,13 @@ def me(row: RowMapping) -> Me:
 
 async def figures(reader: Reader, clock: Clock) -> AuthAudit:
     """Counts only: nothing personal."""
-    open_sessions, outbox = await reader.first(_OPEN), await reader.first(_OUTBOX)
+    messages, open_sessions = await message_figures(reader, RUNTIME), await reader.first(_OPEN)
     return AuthAudit(
         at=clock.now(),
-        users_by_status=_counts(await reader.all(_BY_STATUS)),
+        users_by_status={row["name"]: row["rows"] for row in await reader.all(_BY_STATUS)},
         open_sessions=open_sessions["rows"] if open_sessions else 0,
         signing_keys=[row["kid"] for row in await reader.all(_KIDS)],
-        outbox=OutboxFigures.model_validate(dict(outbox or {})),
-        sent=_counts(await reader.all(_SENT)),
-        received={},
+        outbox=messages.outbox,
+        sent=messages.sent,
+        received=messages.received,
     )
-
-
-def _counts(rows: Sequence[Any]) -> dict[str, int]:
-    return {row["name"]: row["rows"] for row in rows}

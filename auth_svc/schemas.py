@@ -9,6 +9,7 @@ from pydantic import Field
 from auth_svc.domain.user import MAX_EMAIL
 from auth_svc.passwords import MAX_LENGTH, MIN_LENGTH
 from chassis.fields import Answer, Body, Text
+from chassis.figures import MessageFigures
 
 Email = Annotated[str, Text(MAX_EMAIL, min_length=3)]
 GivenPassword = Annotated[str, Field(min_length=1, max_length=MAX_LENGTH)]
@@ -77,18 +78,9 @@ class Jwks(Answer):
     keys: list[dict[str, str | int]]
 
 
-class OutboxFigures(Answer):
-    pending: int
-    parked: int
-    oldest_pending_at: datetime | None
-
-
-class AuthAudit(Answer):
+class AuthAudit(MessageFigures):
     service: str = "auth"
     at: datetime
     users_by_status: dict[str, int]
     open_sessions: int
     signing_keys: list[str]
-    outbox: OutboxFigures
-    sent: dict[str, int]
-    received: dict[str, int]
