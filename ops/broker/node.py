@@ -85,7 +85,7 @@ class PrivateBroker:
 
     def pause(self) -> None:
         """Freeze the node (SIGSTOP): connections stay open, nothing answers."""
-        self._node.send(signal.SIGSTOP)
+        self._node.freeze()
 
     def resume(self) -> None:
         """Let a paused node go on."""

@@ -37,6 +37,12 @@ class PidFile:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
 
+    def freeze(self) -> None:
+        """SIGSTOP, and wait until every thread of the process has stopped."""
+        self.send(signal.SIGSTOP)
+        while (pid := self.pid()) is not None and any(state not in ("T", "t") for state in _thread_states(pid)):
+            time.sleep(_POLL_SECONDS)
+
     def end(self, *, grace: float) -> None:
         """SIGTERM, then after `grace` seconds SIGKILL; returns when the process is gone."""
         self.send(signal.SIGCONT)  # a paused process would not see the rest
@@ -58,8 +64,21 @@ class PidFile:
 
 def _running(pid: int) -> bool:
     """Alive: a zombie whose threads are not all gone still holds its ports."""
-    state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    state = _state(Path(f"/proc/{pid}"))
     return state not in ("Z", "X") or len(list(Path(f"/proc/{pid}/task").iterdir())) > 1
+
+
+def _thread_states(pid: int) -> list[str]:
+    states: list[str] = []
+    for folder in Path(f"/proc/{pid}/task").glob("*"):
+        with contextlib.suppress(OSError):  # the thread ended while we looked
+            states.append(_state(folder))
+    return states
+
+
+def _state(folder: Path) -> str:
+    """The one-letter state of a process or thread, by its folder in /proc."""
+    return (folder / "stat").read_text().rpartition(")")[2].split()[0]
 
 
 def _reap(pid: int) -> None:

@@ -67,13 +67,24 @@ class Publisher:
                 results.update(zip(wave, answers, strict=True))
         return [results[index] for index in range(len(messages))]
 
+    async def watch(self, link: Link) -> None:
+        """Until the connection is lost or distrusted. While blocked it is kept: a new one would be blocked as well."""
+        while not link.closed.is_set():
+            blocked = await link.blocked()
+            self._note_blocking(blocked)
+            if link.distrusted.is_set() and not blocked:
+                return
+            ends = [link.closed] if blocked else [link.closed, link.distrusted]
+            await wait_first(*ends, timeout=WATCH_SECONDS)
+
     async def _session(self, healthy: Healthy) -> None:
         async with open_link(self._url, self.supervisor.name) as link:
             try:
                 await self._wait_for_topology(link)
+                await self._open_channel(link)
                 self._link = link
                 healthy()
-                await self._watch(link)
+                await self.watch(link)
             finally:
                 self._link = self._channel = self.blocked_since = self.topology_error = None
         raise LinkLostError(link.reason)
@@ -88,16 +99,6 @@ class Publisher:
             if link.closed.is_set():
                 raise LinkLostError(link.reason)
         self.topology_error = None
-
-    async def _watch(self, link: Link) -> None:
-        """Until the connection is lost or distrusted. While blocked it is kept: a new one would be blocked as well."""
-        while not link.closed.is_set():
-            blocked = await link.blocked()
-            self._note_blocking(blocked)
-            if link.distrusted.is_set() and not blocked:
-                return
-            ends = [link.closed] if blocked else [link.closed, link.distrusted]
-            await wait_first(*ends, timeout=WATCH_SECONDS)
 
     def _note_blocking(self, blocked: bool) -> None:
         if blocked and self.blocked_since is None:
@@ -184,8 +185,8 @@ class Publisher:
                 async with asyncio.timeout(PUBLISH_SECONDS):
                     self._channel = await link.connection.channel(publisher_confirms=True, on_return_raises=True)
             except Exception as error:  # the connection is lost or stuck; the caller reports the messages as unknown
-                logger.info("%s: no channel: %s", self.supervisor.name, describe(error))
                 self._channel = None
+                link.distrust(f"no channel to publish on: {describe(error)}")
         return self._channel
 
     def _to_amqp(self, message: OutgoingMessage) -> Message:
