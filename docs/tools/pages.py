@@ -1,0 +1,21 @@
+"""Every generated page of docs/ and how to make it."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from docs.tools.configuration import configuration_page
+from docs.tools.problems import http_page
+from ops.docs import asyncapi_text, events_page
+
+DOCS: Final = Path(__file__).resolve().parents[1]
+
+PAGES: Final[Mapping[Path, Callable[[], str]]] = MappingProxyType(
+    {
+        DOCS / "events.md": events_page,
+        DOCS / "asyncapi.json": asyncapi_text,
+        DOCS / "configuration.md": configuration_page,
+        DOCS / "http.md": lambda: http_page((DOCS / "http.md").read_text()),
+    }
+)
