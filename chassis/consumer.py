@@ -39,6 +39,7 @@ Subscriptions = Mapping[type[Event], EventHandler[Any]]
 
 BATCH: Final = 50
 PREFETCH: Final = 100
+OVERLAPPING_BATCHES: Final = 4
 SUSPICIOUS_DELIVERIES: Final = 3
 MAX_KILLS: Final = 3
 STORE_BACKOFF: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
@@ -123,16 +124,24 @@ class Consumer:
         self._failpoints.hit("consumer.after_ack")
 
     async def _run(self, subscription: Subscription) -> None:
-        while True:
-            try:
-                deliveries = await subscription.receive(BATCH)
-            except SubscriptionClosedError:
-                return
-            try:
-                await self.settle(subscription, deliveries)
-            except Exception:
-                log.exception("consumer.settle_failed", deliveries=len(deliveries))
-                await subscription.requeue(deliveries)
+        """Batches overlap: what arrives while one is being committed joins the writer's next transaction."""
+        free = asyncio.Semaphore(OVERLAPPING_BATCHES)
+        async with asyncio.TaskGroup() as batches:
+            while True:
+                await free.acquire()
+                try:
+                    deliveries = await subscription.receive(BATCH)
+                except SubscriptionClosedError:
+                    return
+                task = batches.create_task(self._settle_or_requeue(subscription, deliveries))
+                task.add_done_callback(lambda _: free.release())
+
+    async def _settle_or_requeue(self, subscription: Subscription, deliveries: Sequence[Delivery]) -> None:
+        try:
+            await self.settle(subscription, deliveries)
+        except Exception:
+            log.exception("consumer.settle_failed", deliveries=len(deliveries))
+            await subscription.requeue(deliveries)
 
     async def _handle(self, delivery: Delivery) -> _Failed | None:
         """Run the delivery's handler, once ever for its event id; None when there is nothing left to do."""

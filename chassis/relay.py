@@ -9,6 +9,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -69,6 +70,8 @@ class Relay:
         self._failpoints = failpoints
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._confirmed: set[int] = set()
+        self._marks: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._pending = self._pending_statement()
         self._mark = (
@@ -92,22 +95,14 @@ class Relay:
         if self._task is not None:
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
+        await self._marked()
         await self._leadership.release()
 
     async def run_once(self) -> bool:
-        """Publish one window of due events; True if it made progress, so that another may follow at once."""
-        if not await self._leadership.hold():
-            return False
-        rows = await self._reader.all(self._pending, {"now": self._clock.now()})
-        window = _first_of_each_aggregate(rows)
-        if not window:
-            return False
-        self._failpoints.hit("relay.after_select")
-        results = await self._transport.publish([self._message(row) for row in window])
-        self._failpoints.hit("relay.after_publish")
-        confirmed = await self._settle(window, results)
-        self._failpoints.hit("relay.after_mark")
-        return confirmed > 0
+        """Publish one window of due events and mark what was confirmed; True if it made progress."""
+        progress = await self._publish_window()
+        await self._marked()
+        return progress
 
     async def status(self) -> OutboxStatus:
         o = self._outbox.c
@@ -124,7 +119,7 @@ class Relay:
         while not self._stopping:
             self._wake.clear()
             try:
-                if await self.run_once():
+                if await self._publish_window():
                     failures = 0
                     continue
             except Exception:
@@ -136,6 +131,20 @@ class Relay:
                     await self._wake.wait()
             except TimeoutError:
                 continue
+
+    async def _publish_window(self) -> bool:
+        """One window of due events, published and confirmed; the marks follow while the next window is on its way."""
+        if not await self._leadership.hold():
+            return False
+        rows = await self._reader.all(self._pending, {"now": self._clock.now()})
+        window = _first_of_each_aggregate([row for row in rows if row["id"] not in self._confirmed])
+        if not window:
+            await self._marked()
+            return bool(rows)
+        self._failpoints.hit("relay.after_select")
+        results = await self._transport.publish([self._message(row) for row in window])
+        self._failpoints.hit("relay.after_publish")
+        return await self._settle(window, results)
 
     def _pending_statement(self) -> sa.Select[Any]:
         o = self._outbox.c
@@ -158,29 +167,42 @@ class Relay:
             timestamp=row["created_at"],
         )
 
-    async def _settle(self, window: Sequence[RowMapping], results: Sequence[PublishResult]) -> int:
+    async def _settle(self, window: Sequence[RowMapping], results: Sequence[PublishResult]) -> bool:
+        """Deal with the broker's answers; whether any event got through."""
         now = self._clock.now()
-        confirmed: list[dict[str, Any]] = []
-        refused: list[tuple[RowMapping, PublishResult]] = []
+        confirmed: list[int] = []
         for row, result in zip(window, results, strict=True):
             self._observer.published(row["type"], result.outcome.value)
             match result.outcome:
                 case Outcome.ACK:
-                    confirmed.append({"b_id": row["id"], "b_at": now})
+                    confirmed.append(row["id"])
                 case Outcome.RETURNED | Outcome.NACKED:
-                    refused.append((row, result))
+                    await self._writer.run_now(partial(self._put_back, row=row, result=result, now=now))
                 case Outcome.UNKNOWN:
                     pass  # the row stays as it is and goes out again: a duplicate some day, never a loss
+        if confirmed:
+            self._confirmed.update(confirmed)
+            task = asyncio.create_task(self._mark_published(confirmed, now), name="relay:mark")
+            self._marks.add(task)
+            task.add_done_callback(self._marks.discard)
+        return bool(confirmed)
+
+    async def _mark_published(self, ids: Sequence[int], now: datetime) -> None:
+        """Until this is committed the rows count as sent in memory only; if it fails, they are sent again."""
 
         async def mark(uow: UnitOfWork) -> None:
-            if confirmed:
-                uow.defer(self._mark, confirmed)
-            for row, result in refused:
-                await self._put_back(uow, row, result, now)
+            uow.defer(self._mark, [{"b_id": id_, "b_at": now} for id_ in ids])
 
-        if confirmed or refused:
+        try:
             await self._writer.run_now(mark)
-        return len(confirmed)
+            self._failpoints.hit("relay.after_mark")
+        except Exception:
+            log.exception("relay.mark_failed", events=len(ids))
+        finally:
+            self._confirmed.difference_update(ids)
+
+    async def _marked(self) -> None:
+        await asyncio.gather(*self._marks)
 
     async def _put_back(self, uow: UnitOfWork, row: RowMapping, result: PublishResult, now: datetime) -> None:
         """Back off, holding back the aggregate's later events with it; park what the broker keeps refusing.
