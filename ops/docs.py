@@ -39,7 +39,7 @@ The same values travel as AMQP properties (`message_id`, `type`, `app_id`, `corr
 can be read in RabbitMQ's UI without opening the body. No event carries personal data: a user is an id.
 
 Amounts are `{{"amount": 1180, "currency": "EUR"}}`: minor units, never a float. Delivery is at least once and in any
-order; see [architecture](architecture.md#what-is-guaranteed).
+order; see [architecture](architecture.md#what-is-guaranteed). A sample of each event is in `contracts/golden`.
 """
 
 
