@@ -124,6 +124,9 @@ async def a_day(shop: Shop) -> Day:
     buyers = {name: await shop.register(name) for name in BUYERS}
     placed = await asyncio.gather(*(BUYERS[name](buyer) for name, buyer in buyers.items()))
     figures = await shop.audit()
+    for buyer, order_id in zip(buyers.values(), placed, strict=True):
+        facts = [entry["event"] for entry in (await buyer.get(f"/orders/{order_id}/timeline"))["items"]]
+        assert len(facts) == len(set(facts)), "a fact is on the timeline once, however often it came"
     orders = {order["id"]: order for order in figures["order"]["orders"]}
     ends = {name: _end(name, orders[order_id]) for name, order_id in zip(BUYERS, placed, strict=True)}
     return Day(ends, await shop.shelf())
