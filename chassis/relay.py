@@ -136,8 +136,9 @@ class Relay:
         """One window of due events, published and confirmed; the marks follow while the next window is on its way."""
         if not await self._leadership.hold():
             return False
+        sent = frozenset(self._confirmed)  # as it is before we look: a mark may be committed while the rows come
         rows = await self._reader.all(self._pending, {"now": self._clock.now()})
-        window = _first_of_each_aggregate([row for row in rows if row["id"] not in self._confirmed])
+        window = _first_of_each_aggregate([row for row in rows if row["id"] not in sent])
         if not window:
             await self._marked()
             return bool(rows)

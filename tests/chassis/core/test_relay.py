@@ -1,18 +1,23 @@
 """The relay marks only what the broker confirmed, and one bad row holds up nobody else."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 from sqlalchemy.engine import RowMapping
 
+from chassis.db import Reader, Store
+from chassis.ids import Uuid7
 from chassis.relay import PARK_AFTER
-from chassis.runtime import Runtime
+from chassis.runtime import Environment, Runtime
 from chassis.topology import JOURNAL, shop_topology
-from chassis.transport.memory import MemoryBroker
+from chassis.transport.memory import MemoryBroker, MemoryTransport
 from tests.support.clocks import ManualClock
-from tests.support.toy import TABLES, Add, ToyUnitOfWork, add
+from tests.support.toy import TABLES, Add, ToyUnitOfWork, add, create_tables, toy_service
+from tests.support.waiting import wait_until
 
 
 async def outbox(runtime: Runtime[ToyUnitOfWork]) -> list[RowMapping]:
@@ -97,3 +102,51 @@ async def test_status_tells_what_waits(runtime: Runtime[ToyUnitOfWork], clock: M
     clock.advance(timedelta(seconds=5))
     status = await runtime.relay.status()
     assert (status.pending, status.parked, status.oldest) == (1, 0, start)
+
+
+class LateReader:
+    """Its second look sees what there was before the first one's events were marked, and tells it after."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._looks: list[Sequence[RowMapping]] = []
+
+    async def all(self, statement: sa.Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[RowMapping]:
+        self._looks.append(await self._reader.all(statement, parameters))
+        if len(self._looks) == 2:
+            await wait_until(self._all_marked)
+            return self._looks[0]
+        return self._looks[-1]
+
+    @property
+    def looked(self) -> int:
+        return len(self._looks)
+
+    async def first(self, statement: sa.Executable, parameters: Mapping[str, Any] | None = None) -> RowMapping | None:
+        return await self._reader.first(statement, parameters)
+
+    async def close(self) -> None:
+        await self._reader.close()
+
+    async def _all_marked(self) -> bool:
+        return all(row["published_at"] for row in await self._reader.all(sa.select(TABLES.outbox)))
+
+
+async def test_an_event_is_not_sent_again_when_its_mark_overtakes_the_next_look(
+    store_url: str, clock: ManualClock, broker: MemoryBroker
+) -> None:
+    await create_tables(store_url)
+    store = Store(store_url)
+    store.reader = late = LateReader(store.reader)
+    environment = Environment(store=store, transport=MemoryTransport(broker, "order"), clock=clock, ids=Uuid7(clock))
+    runtime = Runtime(toy_service(), environment)
+    await runtime.writer.start()
+    await runtime.transport.start()
+    await runtime.writer.execute(add, Add(uuid4()))
+    await runtime.relay.start()
+    await wait_until(lambda: late.looked > 2)
+    await runtime.relay.stop()
+    await runtime.transport.stop()
+    await runtime.writer.stop()
+    await store.close()
+    assert len(broker.journal) == 1
