@@ -21,7 +21,9 @@ from pathlib import Path
 from uuid import uuid4
 
 import httpx
+import uvloop
 
+from bench.http import Answer, Connection
 from ops import audit
 from ops.broker import free_port
 from ops.config import Ports, Secrets, ShopConfig
@@ -63,49 +65,47 @@ class Result:
     whole: Latencies
 
 
-@dataclass
 class Buyer:
-    """One customer buying again and again."""
+    """One customer buying again and again, over kept connections of their own."""
 
-    http: httpx.AsyncClient
-    urls: dict[str, str]
-    headers: dict[str, str]
-    skus: Sequence[str]
+    def __init__(self, urls: dict[str, str], headers: dict[str, str], skus: Sequence[str]) -> None:
+        self._orders = Connection(urls["order"])
+        self._payments = Connection(urls["payment"])
+        self._headers = headers
+        self._skus = skus
 
     async def buy(self, number: int) -> tuple[float, float]:
         """One order; seconds from placing to payable, and from paying to paid."""
         begun = time.perf_counter()
-        body = {"lines": [{"sku": self.skus[number % len(self.skus)], "quantity": 1}]}
-        placed = await self.http.post(f"{self.urls['order']}/orders", json=body, headers=self._once())
-        placed.raise_for_status()
-        order_id = placed.json()["id"]
+        body = {"lines": [{"sku": self._skus[number % len(self._skus)], "quantity": 1}]}
+        placed = await self._orders.request("POST", "/orders", self._once(), body)
+        order_id = _expect(placed, 201).json()["id"]
         await self._until(order_id, "awaiting_payment")
         payable = time.perf_counter()
-        await self._pay(order_id)
+        payment = {"order_id": order_id, "payment_method": "pm_card_visa"}
+        _expect(await self._payments.request("POST", "/payments", self._once(), payment), 201)
         await self._until(order_id, "paid")
         return payable - begun, time.perf_counter() - payable
 
+    async def close(self) -> None:
+        await self._orders.close()
+        await self._payments.close()
+
     async def _until(self, order_id: str, status: str) -> None:
-        url = f"{self.urls['order']}/orders/{order_id}"
+        target = f"/orders/{order_id}?wait=20&until={status}"
         while True:
-            answer = await self.http.get(url, params={"wait": 20, "until": status}, headers=self.headers)
-            answer.raise_for_status()
+            answer = _expect(await self._orders.request("GET", target, self._headers), 200)
             if answer.json()["status"] == status:
                 return
 
-    async def _pay(self, order_id: str) -> None:
-        body = {"order_id": order_id, "payment_method": "pm_card_visa"}
-        headers = self._once()
-        while True:
-            answer = await self.http.post(f"{self.urls['payment']}/payments", json=body, headers=headers)
-            if answer.status_code == 201:
-                return
-            if answer.status_code != 404:  # payment_svc has not heard of the order yet
-                answer.raise_for_status()
-            await asyncio.sleep(0.005)
-
     def _once(self) -> dict[str, str]:
-        return {**self.headers, "Idempotency-Key": str(uuid4())}
+        return {**self._headers, "Idempotency-Key": str(uuid4())}
+
+
+def _expect(answer: Answer, status: int) -> Answer:
+    if answer.status != status:
+        raise RuntimeError(f"answered {answer.status}: {answer.body[:300]!r}")
+    return answer
 
 
 async def measure(phase: str, buyers: Sequence[Buyer], seconds: float) -> Result:
@@ -150,7 +150,7 @@ async def prepare(shop: ShopApi, http: httpx.AsyncClient, customers: int) -> lis
         stock = {"delta": STOCK, "reason": "bench"}
         for path, body in (("/catalog/products", product), (f"/catalog/products/{sku}/stock", stock)):
             (await http.post(f"{urls['catalog']}{path}", json=body, headers=operator)).raise_for_status()
-    return [Buyer(http, urls, await _new_customer(http, urls["auth"]), skus) for _ in range(customers)]
+    return [Buyer(urls, await _new_customer(http, urls["auth"]), skus) for _ in range(customers)]
 
 
 async def _new_customer(http: httpx.AsyncClient, url: str) -> dict[str, str]:
@@ -196,7 +196,7 @@ async def run(customers: int, seconds: float, folder: Path) -> Report:
     async with (
         open_shop(config, ShopConsole()),
         running_shop(config) as shop,
-        httpx.AsyncClient(timeout=60, trust_env=False, limits=httpx.Limits(max_connections=None)) as http,
+        httpx.AsyncClient(timeout=60, trust_env=False) as http,
     ):
         buyers = await prepare(shop, http, customers)
         await measure("warm-up", buyers[:4], 2)
@@ -205,6 +205,8 @@ async def run(customers: int, seconds: float, folder: Path) -> Report:
             await measure("sustained", buyers, seconds),
             await measure("half of it", buyers[: max(1, customers // 4)], seconds / 2),
         ]
+        for buyer in buyers:
+            await buyer.close()
         breaches = await audited(shop)
     return Report(
         at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -239,7 +241,7 @@ def main() -> None:
     parser.add_argument("--save", action="store_true", help="write bench/results/<date>.json")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="orderflow-bench-") as folder:
-        report = asyncio.run(run(arguments.customers, arguments.seconds, Path(folder)))
+        report = uvloop.run(run(arguments.customers, arguments.seconds, Path(folder)))
     show(report)
     if arguments.save:
         RESULTS.mkdir(exist_ok=True)

@@ -1,0 +1,84 @@
+"""A lean HTTP/1.1 client for load: one kept connection, C parsing. A general client took most of a core for itself."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import httptools
+
+
+class Answer:
+    """Status and body of one answer."""
+
+    def __init__(self) -> None:
+        self.status = 0
+        self.body = b""
+        self.complete = False
+
+    def on_body(self, body: bytes) -> None:
+        self.body += body
+
+    def on_message_complete(self) -> None:
+        self.complete = True
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Connection:
+    """One connection to one server; requests on it go one after the other. Reconnects when the server closed it."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self._host, self._port = parts.hostname or "127.0.0.1", parts.port or 80
+        self._reader: asyncio.StreamReader | None = None
+        self._writer: asyncio.StreamWriter | None = None
+
+    async def request(
+        self, method: str, target: str, headers: Mapping[str, str], body: dict[str, Any] | None = None
+    ) -> Answer:
+        """Send a request and read its whole answer."""
+        payload = json.dumps(body).encode() if body is not None else b""
+        lines = [f"{method} {target} HTTP/1.1", f"Host: {self._host}", f"Content-Length: {len(payload)}"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        if body is not None:
+            lines.append("Content-Type: application/json")
+        message = "\r\n".join([*lines, "", ""]).encode() + payload
+        for last in (False, True):
+            try:
+                return await self._exchange(message)
+            except (ConnectionError, EOFError):
+                await self.close()
+                if last:
+                    raise
+        raise AssertionError("not reached")
+
+    async def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+        self._reader = self._writer = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _exchange(self, message: bytes) -> Answer:
+        if self._reader is None or self._writer is None:
+            self._reader, self._writer = await asyncio.open_connection(self._host, self._port)
+        self._writer.write(message)
+        answer = Answer()
+        parser = httptools.HttpResponseParser(answer)
+        while not answer.complete:
+            data = await self._reader.read(65536)
+            if not data:
+                raise EOFError
+            parser.feed_data(data)
+        answer.status = parser.get_status_code()
+        return answer
