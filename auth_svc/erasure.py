@@ -4,17 +4,13 @@ import asyncio
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from typing import Any
-
-from sqlalchemy import event
 
 from chassis.db import Store
 
 
 def scrub_deleted_pages(store: Store) -> None:
     """Overwrite with zeros what is deleted or replaced, from the next connection on. PostgreSQL has its vacuum."""
-    if store.sqlite_path is not None:
-        event.listen(store.write_engine.sync_engine, "connect", _secure_delete)
+    store.set_pragma("secure_delete", "ON")
 
 
 class WalEraser:
@@ -35,12 +31,6 @@ class WalEraser:
         busy = await asyncio.to_thread(_truncate_wal, self._path)
         self._due = busy
         return 0 if busy else 1
-
-
-def _secure_delete(connection: Any, _record: object) -> None:
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA secure_delete=ON")
-    cursor.close()
 
 
 def _truncate_wal(path: Path) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -21,8 +21,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 from sqlalchemy.types import TypeDecorator
 
+from chassis.sessions import PostgresSession, SqliteSession, WriteSession, sqlite_write_engine
+
 BUSY_TIMEOUT_MS = 5_000
 READ_THREADS = 2
+WRITE_PRAGMAS: Final = {"journal_mode": "WAL", "synchronous": "FULL", "foreign_keys": "ON"}
 
 NAMING_CONVENTION = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -70,19 +73,23 @@ class Reader(Protocol):
 
 
 class Store:
-    """One service's database: `write_engine` for the writer, `reader` for everything that only looks."""
+    """One service's database: a session for the writer, `reader` for everything that only looks.
+
+    `engine` is there on PostgreSQL only.
+    """
 
     def __init__(self, url: str) -> None:
         self.url = make_url(url)
         self.dialect = self.url.get_backend_name()
+        self._pragmas = dict(WRITE_PRAGMAS)
         match self.dialect:
             case "sqlite":
                 _ensure_folder(self.url)
-                self.write_engine = _sqlite_engine(self.url)
+                self._sqlite = sqlite_write_engine(self.url, self._prepare)
                 self.reader: Reader = SqliteReader(self.url)
             case "postgresql":
-                self.write_engine = create_async_engine(self.url, pool_size=4, max_overflow=4, pool_pre_ping=True)
-                self.reader = EngineReader(self.write_engine)
+                self.engine = create_async_engine(self.url, pool_size=4, max_overflow=4, pool_pre_ping=True)
+                self.reader = EngineReader(self.engine)
             case other:
                 raise ValueError(f"unsupported database {other!r}: use sqlite+aiosqlite or postgresql+asyncpg")
 
@@ -91,9 +98,32 @@ class Store:
         """The database file, None on PostgreSQL."""
         return Path(self.url.database) if self.dialect == "sqlite" and self.url.database else None
 
+    async def open_session(self) -> WriteSession:
+        """A new connection to write with."""
+        if self.dialect == "sqlite":
+            return await SqliteSession.open(self._sqlite)
+        return await PostgresSession.open(self.engine)
+
+    def set_pragma(self, name: str, value: str) -> None:
+        """Set a pragma on the writer's next connection; does nothing on PostgreSQL."""
+        self._pragmas[name] = value
+
     async def close(self) -> None:
         await self.reader.close()
-        await self.write_engine.dispose()
+        if self.dialect == "sqlite":
+            self._sqlite.dispose()
+        else:
+            await self.engine.dispose()
+
+    def _prepare(self, connection: Any) -> None:
+        cursor = connection.cursor()
+        for name, value in self._pragmas.items():
+            cursor.execute(f"PRAGMA {name}={value}")
+        (journal,) = cursor.execute("PRAGMA journal_mode").fetchone()
+        (synchronous,) = cursor.execute("PRAGMA synchronous").fetchone()
+        cursor.close()
+        if (journal, synchronous) != ("wal", 2):
+            raise RuntimeError(f"SQLite refused WAL with synchronous=FULL (it says {journal}, {synchronous})")
 
 
 class SqliteReader:
@@ -155,33 +185,6 @@ class EngineReader:
 
     async def close(self) -> None:
         """Nothing of its own to close: the pool is the store's."""
-
-
-def _sqlite_engine(url: URL) -> AsyncEngine:
-    engine = create_async_engine(url, pool_size=1, max_overflow=0)
-    event.listen(engine.sync_engine, "connect", _write_pragmas)
-    event.listen(engine.sync_engine, "begin", _begin_immediate)
-    return engine
-
-
-def _write_pragmas(connection: Any, _record: object) -> None:
-    connection.isolation_level = None  # the driver must not begin transactions behind our back
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=FULL")
-    cursor.execute("PRAGMA foreign_keys=ON")
-    cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
-    cursor.execute("PRAGMA synchronous")
-    (synchronous,) = cursor.fetchone()
-    cursor.execute("PRAGMA journal_mode")
-    (journal,) = cursor.fetchone()
-    cursor.close()
-    if (synchronous, journal) != (2, "wal"):
-        raise RuntimeError(f"SQLite refused WAL with synchronous=FULL (journal {journal}, synchronous {synchronous})")
-
-
-def _begin_immediate(connection: sa.Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _read_pragmas(connection: Any, _record: object) -> None:

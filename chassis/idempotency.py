@@ -12,10 +12,10 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.engine import RowMapping
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis.db import UtcDateTime
 from chassis.seedwork import DomainError, ErrorKind
+from chassis.sessions import Connection
 
 LEASE = timedelta(seconds=30)
 """How long a started, unfinished request is taken to be still running."""
@@ -73,7 +73,7 @@ class Interrupted:
 class IdempotencyLog:
     """The keys of one transaction: preloaded for a whole batch, looked up in memory, flushed with the batch."""
 
-    def __init__(self, connection: AsyncConnection, table: sa.Table) -> None:
+    def __init__(self, connection: Connection, table: sa.Table) -> None:
         self._connection = connection
         self._table = table
         self._known: dict[tuple[UUID, str, str], _Entry | None] = {}

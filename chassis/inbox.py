@@ -6,9 +6,9 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis.db import UtcDateTime
+from chassis.sessions import Connection
 
 
 def inbox_table(metadata: sa.MetaData) -> sa.Table:
@@ -33,7 +33,7 @@ def attempts_table(metadata: sa.MetaData) -> sa.Table:
 
 
 async def claim(
-    connection: AsyncConnection, table: sa.Table, events: Iterable[tuple[UUID, str]], now: datetime
+    connection: Connection, table: sa.Table, events: Iterable[tuple[UUID, str]], now: datetime
 ) -> set[UUID]:
     """Insert the ids that are new and return them; the others were handled before.
 

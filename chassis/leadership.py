@@ -64,7 +64,7 @@ class AdvisoryLeadership:
     """
 
     def __init__(self, store: Store, name: str) -> None:
-        self._engine = store.write_engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._engine = store.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._name = name
         self._connection: AsyncConnection | None = None
 

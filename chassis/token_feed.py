@@ -14,11 +14,11 @@ import httpx
 import sqlalchemy as sa
 import structlog
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis.auth import TokenVerifier, VerificationKey
 from chassis.clock import Clock
 from chassis.db import Reader, UtcDateTime
+from chassis.sessions import Connection
 from chassis.sweeps import Sweep
 from chassis.unit_of_work import UnitOfWork
 from chassis.writer import Writer
@@ -184,7 +184,7 @@ class TokenFeed:
         return {key.kid for key in keys}
 
 
-async def _put(connection: AsyncConnection, table: sa.Table, row: dict[str, Any], *renewed: str) -> None:
+async def _put(connection: Connection, table: sa.Table, row: dict[str, Any], *renewed: str) -> None:
     """Insert, or renew these columns: auth publishes its keys again whenever it starts."""
     insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
     statement = (

@@ -6,12 +6,11 @@ and flushed once per batch, one statement per table.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.engine import RowMapping
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis.clock import Clock
 from chassis.context import MessageContext
@@ -20,6 +19,7 @@ from chassis.ids import Ids
 from chassis.inbox import attempts_table, inbox_table
 from chassis.outbox import OutboxWriter, outbox_table
 from chassis.seedwork import AggregateRoot, DomainError, ErrorKind, NotFoundError
+from chassis.sessions import Connection
 from contracts.envelope import Event
 
 AggregateT = TypeVar("AggregateT", bound=AggregateRoot)
@@ -52,7 +52,7 @@ def runtime_tables(metadata: sa.MetaData) -> RuntimeTables:
 class Transaction:
     """What a unit of work stands on; made by the writer."""
 
-    connection: AsyncConnection
+    connection: Connection
     tables: RuntimeTables
     clock: Clock
     ids: Ids
@@ -113,7 +113,7 @@ class UnitOfWork:
     async def execute(self, statement: sa.Executable) -> int:
         """Run a statement that changes rows in bulk; the number of rows it changed."""
         await self.flush()
-        return cast("sa.CursorResult[Any]", await self.connection.execute(statement)).rowcount
+        return (await self.connection.execute(statement)).rowcount
 
     async def preload(self, inputs: Sequence[object]) -> None:
         """Load what the batch's commands and events will need, one query per table. Optional; for speed only."""

@@ -15,7 +15,6 @@ from uuid import UUID
 import structlog
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chassis.clock import Clock
 from chassis.context import MessageContext, current_context
@@ -27,6 +26,7 @@ from chassis.inbox import claim
 from chassis.observer import Observer
 from chassis.outbox import OutboxWriter
 from chassis.seedwork import DomainError, ErrorKind
+from chassis.sessions import WriteSession
 from chassis.unit_of_work import ConcurrencyError, RuntimeTables, Transaction, UnitOfWork
 from contracts.envelope import Event
 
@@ -105,7 +105,7 @@ class Writer(Generic[UowT]):
         self._failpoints = failpoints
         self._observer = observer
         self._queue: asyncio.Queue[_Job[UowT]] = asyncio.Queue(MAX_WAITING)
-        self._connection: AsyncConnection | None = None
+        self._session: WriteSession | None = None
         self._task: asyncio.Task[None] | None = None
         self.on_emitted: Callable[[], None] = lambda: None
         """Called after a commit that left events in the outbox; the relay sets it to its wake-up."""
@@ -176,7 +176,7 @@ class Writer(Generic[UowT]):
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         self._task = None
-        await self._close_connection()
+        await self._close_session()
 
     def _job(
         self,
@@ -220,7 +220,7 @@ class Writer(Generic[UowT]):
                 await self._commit(jobs)
             except Exception as error:
                 if _is_store_trouble(error):
-                    await self._close_connection()
+                    await self._close_session()
             else:
                 return
         for index, job in enumerate(jobs):
@@ -242,14 +242,14 @@ class Writer(Generic[UowT]):
                     continue
                 if _is_store_trouble(error):
                     log.warning("writer.store_unavailable", error=type(error).__name__)
-                    await self._close_connection()
+                    await self._close_session()
                     raise StoreUnavailableError from error
                 raise
 
     async def _commit(self, jobs: Sequence[_Job[UowT]]) -> None:
         started = time.perf_counter()
-        connection = await self._open_connection()
-        async with connection.begin():
+        session = await self._open_session()
+        async with session.transaction() as connection:
             uow = self._make_uow(Transaction(connection, self._tables, self._clock, self._ids, self._outbox))
             results = await self._run_jobs(jobs, uow)
             await uow.flush()
@@ -282,18 +282,16 @@ class Writer(Generic[UowT]):
                 results.append(False)
         return results
 
-    async def _open_connection(self) -> AsyncConnection:
-        if self._connection is None or self._connection.invalidated:
-            await self._close_connection()
-            self._connection = await self._store.write_engine.connect()
-        return self._connection
+    async def _open_session(self) -> WriteSession:
+        if self._session is None:
+            self._session = await self._store.open_session()
+        return self._session
 
-    async def _close_connection(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
+    async def _close_session(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
             try:
-                await connection.invalidate()
-                await connection.close()
+                await session.close()
             except Exception as error:
                 log.warning("writer.close_failed", error=type(error).__name__)
 

@@ -218,7 +218,7 @@ async def test_while_the_store_is_away_nothing_is_lost_and_no_attempt_is_burnt(
 ) -> None:
     order_id = uuid4()
     send(broker, encode(an_envelope(OrderCancelled(order_id=order_id, reason="test"), clock)))
-    connect = runtime.writer._open_connection
+    connect = runtime.writer._open_session
     outages = [OSError("no route"), OSError("no route")]
 
     async def flaky() -> object:
@@ -226,7 +226,7 @@ async def test_while_the_store_is_away_nothing_is_lost_and_no_attempt_is_burnt(
             raise outages.pop()
         return await connect()
 
-    monkeypatch.setattr(runtime.writer, "_open_connection", flaky)
+    monkeypatch.setattr(runtime.writer, "_open_session", flaky)
     monkeypatch.setattr("chassis.consumer.STORE_BACKOFF", (0.0, 0.0, 0.0))
     await step(runtime, subscription)
     assert await value_of(runtime, order_id) == 1

@@ -1,0 +1,146 @@
+"""The writer's own connection to the store, and its transactions.
+
+On SQLite the statements of a batch run right here on the event loop, and only the commit goes to a thread. A statement
+on a cached page takes some ten microseconds, while each hop to a driver's thread and back costs a hundred or more and
+a batch makes a dozen; the commit, which waits for the disk, is what must not hold up the loop.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Final, Protocol
+
+import aiosqlite
+import sqlalchemy as sa
+from sqlalchemy.engine import URL, Dialect
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.pool import NullPool
+
+LOCK_TRIES: Final = 100
+LOCK_PAUSE_SECONDS: Final = 0.05
+
+
+class Connection(Protocol):
+    """What a unit of work runs its statements on."""
+
+    @property
+    def dialect(self) -> Dialect: ...
+
+    def execute(self, statement: sa.Executable, parameters: Any = None) -> Awaitable[sa.CursorResult[Any]]: ...
+
+
+class WriteSession(Protocol):
+    """One connection for one writer; transactions on it go one after the other."""
+
+    def transaction(self) -> AbstractAsyncContextManager[Connection]:
+        """Commits at the end of the block, rolls back when the block raises.
+
+        Raises:
+            sqlalchemy.exc.OperationalError: the store is locked by another process, full, or gone.
+        """
+
+    async def close(self) -> None: ...
+
+
+class PostgresSession:
+    """A session on PostgreSQL: the async driver's own transactions."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    @classmethod
+    async def open(cls, engine: AsyncEngine) -> "PostgresSession":
+        return cls(await engine.connect())
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        async with self._connection.begin():
+            yield self._connection
+
+    async def close(self) -> None:
+        await self._connection.invalidate()
+        await self._connection.close()
+
+
+class SqliteSession:
+    """A session on a SQLite file: statements inline, the commit in aiosqlite's thread."""
+
+    def __init__(self, connection: sa.Connection, committer: aiosqlite.Connection) -> None:
+        self._connection = connection
+        self._inline = _InlineConnection(connection)
+        self._committer = committer
+
+    @classmethod
+    async def open(cls, engine: sa.Engine) -> "SqliteSession":
+        """`engine` is one of `sqlite_write_engine`."""
+        connection = engine.connect()
+        driver: Any = connection.connection.driver_connection
+        return cls(connection, await aiosqlite.Connection(lambda: driver, iter_chunk_size=1))
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        await self._begin()
+        try:
+            yield self._inline
+            await self._commit()
+        except BaseException:
+            self._roll_back()
+            raise
+
+    async def close(self) -> None:
+        await self._committer.close()
+        self._connection.invalidate()
+        self._connection.close()
+
+    async def _begin(self) -> None:
+        """Take the write lock, without holding up the loop while another process has it."""
+        for _ in range(LOCK_TRIES):
+            try:
+                self._connection.exec_driver_sql("BEGIN IMMEDIATE")
+            except OperationalError as error:
+                if not _is_locked(error):
+                    raise
+                await asyncio.sleep(LOCK_PAUSE_SECONDS)
+            else:
+                return
+        self._connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    async def _commit(self) -> None:
+        try:
+            await self._committer.commit()
+        except sqlite3.Error as error:
+            raise OperationalError("COMMIT", None, error) from error
+
+    def _roll_back(self) -> None:
+        driver: Any = self._connection.connection.driver_connection
+        if driver is not None and driver.in_transaction:
+            driver.rollback()
+
+
+class _InlineConnection:
+    """Looks asynchronous, never suspends."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+        self.dialect: Dialect = connection.dialect
+
+    async def execute(self, statement: sa.Executable, parameters: Any = None) -> sa.CursorResult[Any]:
+        return self._connection.execute(statement, parameters)
+
+
+def sqlite_write_engine(url: URL, on_connect: Callable[[Any], None]) -> sa.Engine:
+    """An engine whose connections leave beginning and committing to us; `on_connect` sets their pragmas."""
+    engine = sa.create_engine(
+        url.set(drivername="sqlite"),
+        poolclass=NullPool,
+        isolation_level="AUTOCOMMIT",
+        connect_args={"check_same_thread": False, "timeout": 0},
+    )
+    sa.event.listen(engine, "connect", lambda connection, _record: on_connect(connection))
+    return engine
+
+
+def _is_locked(error: OperationalError) -> bool:
+    return getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
