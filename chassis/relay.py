@@ -30,6 +30,7 @@ log = structlog.get_logger()
 
 SELECT_LIMIT: Final = 500
 POLL: Final = timedelta(seconds=1)
+MARK_AFTER: Final = timedelta(milliseconds=100)
 PARK_AFTER: Final = 10
 MAX_BACKOFF: Final = timedelta(seconds=30)
 
@@ -71,7 +72,10 @@ class Relay:
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._confirmed: set[int] = set()
+        self._unmarked: list[dict[str, Any]] = []
+        self._marking: asyncio.Task[None] | None = None
         self._marks: set[asyncio.Task[None]] = set()
+        self._mark_now = asyncio.Event()
         self._stopping = False
         self._pending = self._pending_statement()
         self._mark = (
@@ -140,8 +144,10 @@ class Relay:
         rows = await self._reader.all(self._pending, {"now": self._clock.now()})
         window = _first_of_each_aggregate([row for row in rows if row["id"] not in sent])
         if not window:
+            if len(rows) < SELECT_LIMIT:
+                return False
             await self._marked()
-            return bool(rows)
+            return True
         self._failpoints.hit("relay.after_select")
         results = await self._transport.publish([self._message(row) for row in window])
         self._failpoints.hit("relay.after_publish")
@@ -181,29 +187,44 @@ class Relay:
                     await self._writer.run_now(partial(self._put_back, row=row, result=result, now=now))
                 case Outcome.UNKNOWN:
                     pass  # the row stays as it is and goes out again: a duplicate some day, never a loss
-        if confirmed:
-            self._confirmed.update(confirmed)
-            task = asyncio.create_task(self._mark_published(confirmed, now), name="relay:mark")
-            self._marks.add(task)
-            task.add_done_callback(self._marks.discard)
+        self._confirmed.update(confirmed)
+        self._unmarked += ({"b_id": id_, "b_at": now} for id_ in confirmed)
+        if self._unmarked and self._marking is None:
+            self._marking = asyncio.create_task(self._mark_soon(), name="relay:mark")
+            self._marks.add(self._marking)
+            self._marking.add_done_callback(self._marks.discard)
         return bool(confirmed)
 
-    async def _mark_published(self, ids: Sequence[int], now: datetime) -> None:
-        """Until this is committed the rows count as sent in memory only; if it fails, they are sent again."""
+    async def _mark_soon(self) -> None:
+        """Mark what was confirmed in the last moments, in one transaction: a mark is in no hurry.
+
+        Until it is committed the rows count as sent in memory only; if it fails, they are sent again.
+        """
+        try:
+            async with asyncio.timeout(MARK_AFTER.total_seconds()):
+                await self._mark_now.wait()
+        except TimeoutError:
+            pass
+        rows, self._unmarked, self._marking = self._unmarked, [], None
 
         async def mark(uow: UnitOfWork) -> None:
-            uow.defer(self._mark, [{"b_id": id_, "b_at": now} for id_ in ids])
+            uow.defer(self._mark, rows)
 
         try:
             await self._writer.run_now(mark)
             self._failpoints.hit("relay.after_mark")
         except Exception:
-            log.exception("relay.mark_failed", events=len(ids))
+            log.exception("relay.mark_failed", events=len(rows))
         finally:
-            self._confirmed.difference_update(ids)
+            self._confirmed.difference_update(row["b_id"] for row in rows)
 
     async def _marked(self) -> None:
-        await asyncio.gather(*self._marks)
+        """Wait until everything confirmed so far is marked."""
+        self._mark_now.set()
+        try:
+            await asyncio.gather(*self._marks)
+        finally:
+            self._mark_now.clear()
 
     async def _put_back(self, uow: UnitOfWork, row: RowMapping, result: PublishResult, now: datetime) -> None:
         """Back off, holding back the aggregate's later events with it; park what the broker keeps refusing.
