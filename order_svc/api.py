@@ -1,12 +1,13 @@
 """The HTTP door of order_svc: body → command → writer → answer."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from chassis.auth import AnyUser, Customer, Operator, Principal
 from chassis.body import json_body
@@ -130,11 +131,7 @@ async def stream_events(
         after=last_event_id,
         max_seconds=streams.MAX_STREAM_SECONDS,
     )
-    return StreamingResponse(
-        _released(events, ctx.streams, principal.user_id),
-        media_type="text/event-stream",
-        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
-    )
+    return _EventStream(events, on_end=partial(ctx.streams.release, principal.user_id))
 
 
 @router.post("/{order_id}/cancel")
@@ -150,12 +147,18 @@ async def fulfil_order(order_id: PathUuid, principal: Operator, ctx: Ctx) -> Ord
     return order_view(await ctx.writer.execute(handlers.fulfil_order, FulfilOrder(order_id)))
 
 
-async def _released(events: AsyncIterator[bytes], open_streams: streams.Streams, user_id: UUID) -> AsyncIterator[bytes]:
-    try:
-        async for event in events:
-            yield event
-    finally:
-        open_streams.release(user_id)
+class _EventStream(StreamingResponse):
+    """Server-sent events; `on_end` is called however it ends, also for a reader who left before the first byte."""
+
+    def __init__(self, events: AsyncIterator[bytes], on_end: Callable[[], None]) -> None:
+        super().__init__(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+        self._on_end = on_end
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._on_end()
 
 
 def _scope(principal: Principal) -> UUID | None:

@@ -249,6 +249,20 @@ async def test_the_event_stream_tells_the_whole_story_and_resumes_where_it_broke
     assert await read("2") == [("id: 3", "cancelled")]
 
 
+async def test_streams_are_few_per_user_and_their_places_come_back(orders: Harness) -> None:
+    user_id = uuid4()
+    await orders.send(a_product())
+    order = await place(orders, user_id)
+    url, headers = f"/orders/{order['id']}/events", orders.as_user(user_id)
+    reading = [asyncio.create_task(orders.http.get(url, headers=headers)) for _ in range(3)]
+    await wait_until(lambda: orders.app.state.context.streams.open[user_id] == 3)
+    refused = await orders.http.get(url, headers=headers)
+    assert (refused.status_code, refused.json()["type"]) == (429, "/problems/too-many-streams")
+    await orders.http.post(f"/orders/{order['id']}/cancel", headers=headers)
+    await asyncio.gather(*reading)
+    assert (await orders.http.get(url, headers=headers)).status_code == 200
+
+
 async def test_lists_are_paged_newest_first_and_by_status(orders: Harness) -> None:
     user_id = uuid4()
     await orders.send(a_product())
