@@ -3,6 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
+from chassis.baseline import create_runtime_tables, create_token_tables, drop_runtime_tables, drop_token_tables
 from chassis.db import BigId, UtcDateTime
 
 revision = "0001"
@@ -27,35 +28,8 @@ _APPEND_ONLY = {
 
 
 def upgrade() -> None:
-    op.create_table(
-        "idempotency_keys",
-        sa.Column("user_id", sa.Uuid(), nullable=False),
-        sa.Column("route", sa.String(length=80), nullable=False),
-        sa.Column("key", sa.String(length=255), nullable=False),
-        sa.Column("fingerprint", sa.String(length=64), nullable=False),
-        sa.Column("resource_id", sa.Uuid(), nullable=True),
-        sa.Column("status", sa.Integer(), nullable=True),
-        sa.Column("body", sa.Text(), nullable=True),
-        sa.Column("headers", sa.Text(), nullable=True),
-        sa.Column("created_at", UtcDateTime(), nullable=False),
-        sa.Column("leased_until", UtcDateTime(), nullable=True),
-        sa.PrimaryKeyConstraint("user_id", "route", "key", name=op.f("pk_idempotency_keys")),
-    )
-    op.create_index(op.f("ix_idempotency_keys_created_at"), "idempotency_keys", ["created_at"], unique=False)
-    op.create_table(
-        "inbox",
-        sa.Column("event_id", sa.Uuid(), nullable=False),
-        sa.Column("type", sa.String(length=80), nullable=False),
-        sa.Column("handled_at", UtcDateTime(), nullable=False),
-        sa.PrimaryKeyConstraint("event_id", name=op.f("pk_inbox")),
-    )
-    op.create_index(op.f("ix_inbox_handled_at"), "inbox", ["handled_at"], unique=False)
-    op.create_table(
-        "inbox_attempts",
-        sa.Column("event_id", sa.Uuid(), nullable=False),
-        sa.Column("attempts", sa.Integer(), nullable=False),
-        sa.PrimaryKeyConstraint("event_id", name=op.f("pk_inbox_attempts")),
-    )
+    create_runtime_tables()
+    create_token_tables()
     op.create_table(
         "ledger",
         sa.Column("id", BigId, autoincrement=True, nullable=False),
@@ -74,35 +48,6 @@ def upgrade() -> None:
         comment="append-only; every row is a debit and a credit, so any set of rows sums to zero",
     )
     op.create_index(op.f("ix_ledger_order_id"), "ledger", ["order_id"], unique=False)
-    op.create_table(
-        "outbox",
-        sa.Column("id", BigId, autoincrement=True, nullable=False),
-        sa.Column("event_id", sa.Uuid(), nullable=False),
-        sa.Column("type", sa.String(length=80), nullable=False),
-        sa.Column("aggregate_id", sa.String(length=80), nullable=False),
-        sa.Column("aggregate_version", sa.Integer(), nullable=False),
-        sa.Column("correlation_id", sa.Uuid(), nullable=False),
-        sa.Column("body", sa.Text(), nullable=False),
-        sa.Column("created_at", UtcDateTime(), nullable=False),
-        sa.Column("available_at", UtcDateTime(), nullable=False),
-        sa.Column("attempts", sa.Integer(), nullable=False),
-        sa.Column("last_error", sa.String(length=500), nullable=True),
-        sa.Column("parked_at", UtcDateTime(), nullable=True),
-        sa.Column("published_at", UtcDateTime(), nullable=True),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_outbox")),
-        sa.UniqueConstraint("event_id", name=op.f("uq_outbox_event_id")),
-    )
-    op.create_index(op.f("ix_outbox_aggregate_id"), "outbox", ["aggregate_id"], unique=False)
-    op.create_index(op.f("ix_outbox_correlation_id"), "outbox", ["correlation_id"], unique=False)
-    op.create_index(
-        "ix_outbox_pending",
-        "outbox",
-        ["id"],
-        unique=False,
-        sqlite_where=sa.text("published_at IS NULL AND parked_at IS NULL"),
-        postgresql_where=sa.text("published_at IS NULL AND parked_at IS NULL"),
-    )
-    op.create_index("ix_outbox_published_at", "outbox", ["published_at"], unique=False)
     op.create_table(
         "payables",
         sa.Column("order_id", sa.Uuid(), nullable=False),
@@ -129,23 +74,6 @@ def upgrade() -> None:
         sa.CheckConstraint("amount_amount BETWEEN 0 AND 1000000000000", name=op.f("ck_payables_amount_in_bounds")),
         sa.PrimaryKeyConstraint("order_id", name=op.f("pk_payables")),
         comment="what is known of an order, from whichever of its events came first",
-    )
-    op.create_table(
-        "revoked_sessions",
-        sa.Column("session_id", sa.Uuid(), nullable=False),
-        sa.Column("until", UtcDateTime(), nullable=False),
-        sa.Column("recorded_at", UtcDateTime(), nullable=False),
-        sa.PrimaryKeyConstraint("session_id", name=op.f("pk_revoked_sessions")),
-    )
-    op.create_index(op.f("ix_revoked_sessions_recorded_at"), "revoked_sessions", ["recorded_at"], unique=False)
-    op.create_index(op.f("ix_revoked_sessions_until"), "revoked_sessions", ["until"], unique=False)
-    op.create_table(
-        "token_keys",
-        sa.Column("kid", sa.String(length=64), nullable=False),
-        sa.Column("public_key", sa.String(length=64), nullable=False),
-        sa.Column("not_before", UtcDateTime(), nullable=False),
-        sa.Column("expires_at", UtcDateTime(), nullable=False),
-        sa.PrimaryKeyConstraint("kid", name=op.f("pk_token_keys")),
     )
     op.create_table(
         "webhook_events",
@@ -281,9 +209,9 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    tables = ("provider_operations", "refunds", "payments", "payables", "ledger", "webhook_events")
-    runtime = ("outbox", "inbox", "inbox_attempts", "idempotency_keys", "token_keys", "revoked_sessions")
-    for table in (*tables, *runtime):
+    for table in ("provider_operations", "refunds", "payments", "payables", "ledger", "webhook_events"):
         op.drop_table(table)
+    drop_token_tables()
+    drop_runtime_tables()
     if op.get_bind().dialect.name == "postgresql":
         op.execute("DROP FUNCTION ledger_is_append_only()")
