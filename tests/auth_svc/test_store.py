@@ -1,33 +1,12 @@
-"""The store: migrations equal the tables, and what is erased leaves the files."""
+"""The store: what is erased leaves the files."""
 
-import asyncio
 from pathlib import Path
-from typing import Any
-
-import sqlalchemy as sa
-from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from auth_svc.app import build
-from auth_svc.store import metadata
-from chassis.migrate import migrate
 from contracts.registry import SERVICES
 from tests.auth_svc.accounts import PASSWORD, Accounts, bearer, settings
 from tests.support.clocks import ManualClock
 from tests.support.harness import running
-
-
-async def test_migrations_make_the_tables_the_code_uses(store_url: str) -> None:
-    await asyncio.to_thread(migrate, "auth_svc", store_url)
-    engine = create_async_engine(store_url)
-    async with engine.connect() as connection:
-        assert await connection.run_sync(differences) == []
-    await engine.dispose()
-
-
-def differences(connection: sa.Connection) -> list[Any]:
-    return list(compare_metadata(MigrationContext.configure(connection), metadata))
 
 
 async def test_erased_data_leaves_the_files(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the database refuses by itself, and that its migrations make exactly what the code expects."""
+"""What the database refuses by itself."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,27 +6,13 @@ from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
-from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
 from sqlalchemy.exc import DBAPIError, IntegrityError
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from contracts.registry import SERVICES
 from payment_svc.queries import audit
 from payment_svc.store import PaymentUnitOfWork
-from payment_svc.tables import ledger, metadata, payments, refunds
+from payment_svc.tables import ledger, payments, refunds
 from tests.payment_svc.till import AnOrder, Till
-
-
-async def test_migrations_equal_the_tables(migrated: str) -> None:
-    def differences(connection: sa.Connection) -> list[Any]:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
-        return list(compare_metadata(context, metadata))
-
-    engine = create_async_engine(migrated)
-    async with engine.connect() as connection:
-        assert await connection.run_sync(differences) == []
-    await engine.dispose()
 
 
 async def test_we_read_what_the_contract_says(till: Till) -> None:

@@ -37,10 +37,10 @@ def _users() -> None:
         sa.Column("status", sa.String(length=8), nullable=False),
         sa.Column("created_at", UtcDateTime(), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
-        sa.CheckConstraint("status IN ('active', 'disabled', 'erased')", name="ck_users_status"),
+        sa.CheckConstraint("status IN ('active', 'disabled', 'erased')", name=op.f("ck_users_status")),
         sa.CheckConstraint(
             "(status = 'erased') = (email IS NULL) AND (status = 'erased') = (password_hash IS NULL)",
-            name="ck_users_erased",
+            name=op.f("ck_users_erased"),
         ),
         sa.PrimaryKeyConstraint("id", name="pk_users"),
         sa.UniqueConstraint("email", name="uq_users_email"),

@@ -44,9 +44,9 @@ def _orders() -> None:
         sa.Column("deadline_at", UtcDateTime(), nullable=True),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("entries", sa.Integer(), nullable=False),
-        sa.CheckConstraint("total_amount BETWEEN 0 AND 1000000000000", name="ck_orders_total_in_bounds"),
-        sa.CheckConstraint("captured_amount IN (0, total_amount)", name="ck_orders_captured_all_or_nothing"),
-        sa.CheckConstraint("refunded_amount BETWEEN 0 AND total_amount", name="ck_orders_refunded_in_bounds"),
+        sa.CheckConstraint("total_amount BETWEEN 0 AND 1000000000000", name=op.f("ck_orders_total_in_bounds")),
+        sa.CheckConstraint("captured_amount IN (0, total_amount)", name=op.f("ck_orders_captured_all_or_nothing")),
+        sa.CheckConstraint("refunded_amount BETWEEN 0 AND total_amount", name=op.f("ck_orders_refunded_in_bounds")),
         sa.PrimaryKeyConstraint("id", name="pk_orders"),
     )
     op.create_index("ix_orders_deadline_at", "orders", ["deadline_at"])

@@ -1,0 +1,69 @@
+"""Each service's migrations make exactly the tables its code uses, and take them away again."""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy.ext.asyncio import create_async_engine
+
+import auth_svc.store
+import catalog_svc.tables
+import order_svc.store
+import payment_svc.tables
+from chassis.migrate import alembic_config, migrate
+
+T = TypeVar("T")
+
+METADATA = {
+    "auth_svc": auth_svc.store.metadata,
+    "catalog_svc": catalog_svc.tables.metadata,
+    "order_svc": order_svc.store.metadata,
+    "payment_svc": payment_svc.tables.metadata,
+}
+
+
+@pytest.mark.parametrize("package", METADATA)
+async def test_the_migrated_store_equals_the_metadata(package: str, store_url: str) -> None:
+    metadata = METADATA[package]
+    await asyncio.to_thread(migrate, package, store_url)
+    assert await inspected(store_url, partial(differences, metadata)) == []
+    assert await inspected(store_url, partial(checks, metadata)) == {
+        table.name: {str(c.name) for c in table.constraints if isinstance(c, sa.CheckConstraint)}
+        for table in metadata.sorted_tables
+    }
+
+
+@pytest.mark.parametrize("package", METADATA)
+async def test_the_migration_can_be_undone(package: str, store_url: str) -> None:
+    await asyncio.to_thread(migrate, package, store_url)
+    await asyncio.to_thread(command.downgrade, alembic_config(package, store_url), "base")
+    assert await inspected(store_url, lambda connection: sa.inspect(connection).get_table_names()) == [
+        "alembic_version"
+    ]
+
+
+async def inspected(url: str, look: Callable[[sa.Connection], T]) -> T:
+    engine = create_async_engine(url)
+    async with engine.connect() as connection:
+        result = await connection.run_sync(look)
+    await engine.dispose()
+    return result
+
+
+def differences(metadata: sa.MetaData, connection: sa.Connection) -> list[object]:
+    return list(compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), metadata))
+
+
+def checks(metadata: sa.MetaData, connection: sa.Connection) -> dict[str, set[str]]:
+    """The names of the CHECK constraints by table; alembic does not compare those."""
+    inspector = sa.inspect(connection)
+    return {
+        table.name: {str(check["name"]) for check in inspector.get_check_constraints(table.name)}
+        for table in metadata.sorted_tables
+    }
