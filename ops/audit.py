@@ -31,7 +31,7 @@ def moving(figures: Figures) -> list[str]:
         f"payment operation {operation['id']} is not answered yet"
         for operation in figures["payment"]["operations_pending"]
     ]
-    found += [f"messages on their way: {text}" for text in _message_gaps(figures)]
+    found += _message_gaps(figures)
     return found
 
 
@@ -129,7 +129,7 @@ def _message_gaps(figures: Figures) -> Iterator[str]:
                 sent = figures[producer]["sent"].get(event.wire_name, 0)
                 missing += sent - figures[reader]["received"].get(event.wire_name, 0)
         if missing != dead.get(reader, 0):
-            yield f"{reader} has not handled {missing} events that were sent ({dead.get(reader, 0)} are dead letters)"
+            yield f"{reader}: {missing} events were sent and are not handled, {dead.get(reader, 0)} dead letters lie there"
 
 
 def event_owner(wire_name: str) -> str:
