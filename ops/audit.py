@@ -129,7 +129,8 @@ def _message_gaps(figures: Figures) -> Iterator[str]:
                 sent = figures[producer]["sent"].get(event.wire_name, 0)
                 missing += sent - figures[reader]["received"].get(event.wire_name, 0)
         if missing != dead.get(reader, 0):
-            yield f"{reader}: {missing} events were sent and are not handled, {dead.get(reader, 0)} dead letters lie there"
+            letters = dead.get(reader, 0)
+            yield f"{reader}: {missing} events were sent and are not handled, {letters} dead letters lie there"
 
 
 def event_owner(wire_name: str) -> str:
