@@ -75,7 +75,7 @@ class SqliteSession:
     @classmethod
     async def open(cls, engine: sa.Engine) -> "SqliteSession":
         """`engine` is one of `sqlite_write_engine`."""
-        connection = engine.connect()
+        connection = await asyncio.to_thread(engine.connect)  # may wait for whoever has the file locked
         driver: Any = connection.connection.driver_connection
         return cls(connection, await aiosqlite.Connection(lambda: driver, iter_chunk_size=1))
 
@@ -136,9 +136,14 @@ def sqlite_write_engine(url: URL, on_connect: Callable[[Any], None]) -> sa.Engin
         url.set(drivername="sqlite"),
         poolclass=NullPool,
         isolation_level="AUTOCOMMIT",
-        connect_args={"check_same_thread": False, "timeout": 0},
+        connect_args={"check_same_thread": False},
     )
-    sa.event.listen(engine, "connect", lambda connection, _record: on_connect(connection))
+
+    def prepare(connection: Any, _record: object) -> None:
+        on_connect(connection)
+        connection.execute("PRAGMA busy_timeout=0")  # from now on a wait would be the event loop's
+
+    sa.event.listen(engine, "connect", prepare)
     return engine
 
 

@@ -1,0 +1,99 @@
+"""The writer on SQLite: durable by its pragmas, and patient with other processes without holding up the loop."""
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.exc import OperationalError
+
+from chassis import sessions
+from chassis.db import Store
+from tests.support.toy import create_tables, notes
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> Store:
+    url = f"sqlite+aiosqlite:///{tmp_path / 'store.db'}"
+    await create_tables(url)
+    return Store(url)
+
+
+def other_process(store: Store) -> sqlite3.Connection:
+    return sqlite3.connect(str(store.sqlite_path), isolation_level=None, timeout=5)
+
+
+async def test_what_the_writer_commits_survives_a_power_cut_by_wal_and_full_sync(store: Store) -> None:
+    session = await store.open_session()
+    async with session.transaction() as connection:
+        journal = (await connection.execute(sa.text("PRAGMA journal_mode"))).scalar()
+        synchronous = (await connection.execute(sa.text("PRAGMA synchronous"))).scalar()
+    assert (journal, synchronous) == ("wal", 2)
+    await session.close()
+    await store.close()
+
+
+async def test_a_store_that_is_locked_while_it_is_opened_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("CREATE TABLE t (x)")
+    holder.execute("BEGIN EXCLUSIVE")
+    store = Store(f"sqlite+aiosqlite:///{path}")
+    opening = asyncio.create_task(store.open_session())
+    await asyncio.sleep(0)  # the loop goes on meanwhile
+    assert not opening.done()
+    holder.execute("COMMIT")
+    await (await opening).close()
+    holder.close()
+    await store.close()
+
+
+async def test_the_write_lock_is_waited_for_while_the_loop_goes_on(store: Store) -> None:
+    session, holder = await store.open_session(), other_process(store)
+    holder.execute("BEGIN IMMEDIATE")
+
+    async def write() -> None:
+        async with session.transaction() as connection:
+            await connection.execute(notes.insert(), [{"text": "at last"}])
+
+    writing = asyncio.create_task(write())
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await asyncio.shield(writing)
+    holder.execute("COMMIT")
+    await writing
+    assert holder.execute("SELECT text FROM notes").fetchall() == [("at last",)]
+    holder.close()
+    await session.close()
+    await store.close()
+
+
+async def test_a_lock_that_is_never_released_is_an_error(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "LOCK_TRIES", 2)
+    session, holder = await store.open_session(), other_process(store)
+    holder.execute("BEGIN IMMEDIATE")
+    with pytest.raises(OperationalError, match="locked"):
+        async with session.transaction():
+            pass
+    holder.close()
+    await session.close()
+    await store.close()
+
+
+async def test_a_failed_block_leaves_nothing_and_the_session_goes_on(store: Store) -> None:
+    session = await store.open_session()
+
+    async def write(text: str, *, fail: bool) -> None:
+        async with session.transaction() as connection:
+            await connection.execute(notes.insert(), [{"text": text}])
+            if fail:
+                raise KeyError(text)
+
+    with pytest.raises(KeyError):
+        await write("lost", fail=True)
+    await write("kept", fail=False)
+    rows = await store.reader.all(sa.select(notes.c.text))
+    assert [row["text"] for row in rows] == ["kept"]
+    await session.close()
+    await store.close()
