@@ -15,6 +15,8 @@ from starlette.routing import Route
 from tests.edge.serving import edge, serving
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.browser
+
 
 class Upstream:
     """A service that reports what reached it, and streams until told."""

@@ -13,7 +13,8 @@ from tests.edge.fake_shop import FakeShop
 from tests.edge.serving import edge, require, serving
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")  # one browser for all, and it lives in one loop
+# One browser for all, and it lives in one loop.
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.browser]
 
 PASSWORD = "correct horse battery"
 EMAIL = "ada@example.org"

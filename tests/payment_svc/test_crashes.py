@@ -22,6 +22,8 @@ from tests.payment_svc.conftest import OpenTill
 from tests.payment_svc.till import AnOrder, Till
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.exhaustive
+
 
 async def sweep(till: Till) -> int:
     """One sweep, and what it started ended."""

@@ -16,6 +16,8 @@ from payment_svc.domain.payment import PaymentState
 from payment_svc.providers.simulated import Card
 from tests.payment_svc.till import AnOrder, Till
 
+pytestmark = pytest.mark.exhaustive
+
 REQUESTED = "requested"
 PAY = "pay"
 ANSWERED = "answered"

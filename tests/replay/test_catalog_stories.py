@@ -7,6 +7,8 @@ from tests.replay.clients import Bookseller
 from tests.replay.tellings import Telling, every_telling
 from tests.support.replay import facts_of, load_story, replay
 
+pytestmark = pytest.mark.exhaustive
+
 FULL = {"MOBY-DICK-1851": (5, 0, 0), "EMMA-1815": (2, 0, 0)}
 SOLD = {"MOBY-DICK-1851": (3, 0, 2), "EMMA-1815": (1, 0, 1)}
 

@@ -7,6 +7,8 @@ from tests.replay.clients import Reader
 from tests.replay.tellings import Telling, every_telling
 from tests.support.replay import facts_of, load_story, replay, types_of
 
+pytestmark = pytest.mark.exhaustive
+
 TOTAL = 3397
 
 STORIES = {

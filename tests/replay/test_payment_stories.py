@@ -9,6 +9,8 @@ from tests.replay.tellings import Telling, every_telling
 from tests.support.replay import facts_of, load_story, replay
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.exhaustive
+
 TOTAL = 3397
 
 STORIES = {

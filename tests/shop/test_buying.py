@@ -7,6 +7,8 @@ import pytest
 from tests.shop.shop import CAPTURE_FAILS, NEEDS_ACTION, NO_MONEY, Shop, open_shop
 from tests.shop.stores import Urls
 
+pytestmark = pytest.mark.exhaustive
+
 
 async def test_from_placed_to_paid_and_sent(shop: Shop) -> None:
     await shop.stock(MOBY=5, EMMA=2)

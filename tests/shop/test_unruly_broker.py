@@ -11,6 +11,8 @@ from tests.shop.shop import CAPTURE_FAILS, NEEDS_ACTION, NO_MONEY, Settings, Sho
 from tests.shop.stores import Urls
 from tests.shop.unruly import UnrulyBroker
 
+pytestmark = pytest.mark.exhaustive
+
 SEEDS = range(10)
 SETTINGS: Settings = {"order": {"payment_timeout_seconds": 600}}
 
