@@ -2,9 +2,8 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
-import sqlalchemy as sa
 import structlog
 
 from chassis.clock import Clock, SystemClock
@@ -165,8 +164,3 @@ class Runtime(Generic[UowT]):
             return await uow.execute(statement)
 
         await self.writer.run_now(unmark)
-
-
-def metadata_of(definition: ServiceDefinition[Any]) -> sa.MetaData:
-    """All tables of a service, its own and the chassis'."""
-    return definition.tables.metadata

@@ -4,6 +4,7 @@ A batch of jobs shares one unit of work: what an earlier job loaded or changed, 
 and flushed once per batch, one statement per table.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
@@ -166,7 +167,7 @@ class Flushable(Protocol):
     async def flush(self) -> None: ...
 
 
-class Repository(Generic[AggregateT, KeyT]):
+class Repository(ABC, Generic[AggregateT, KeyT]):
     """Row ↔ aggregate for one table with a single-column key; each aggregate exists once per unit of work.
 
     Loaded rows are locked until the commit (SQLite: the whole store by BEGIN IMMEDIATE; PostgreSQL: FOR UPDATE), so
@@ -184,13 +185,13 @@ class Repository(Generic[AggregateT, KeyT]):
         self._written: dict[KeyT, dict[str, Any]] = {}
         uow.register(self)
 
+    @abstractmethod
     def to_row(self, aggregate: AggregateT) -> dict[str, Any]:
         """The aggregate as a row of `table`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def from_row(self, row: RowMapping) -> AggregateT:
         """The aggregate in a row of `table`."""
-        raise NotImplementedError
 
     async def get(self, key: KeyT) -> AggregateT:
         """The aggregate with this key.
