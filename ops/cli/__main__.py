@@ -1,0 +1,19 @@
+"""The whole command: each subject's verbs. Exit codes: 0 fine, 1 something is wrong, 2 it could not be asked."""
+
+import typer
+
+from ops.cli import audit, shop
+
+app = typer.Typer(help="Run and question a local Orderflow shop.", no_args_is_help=True, pretty_exceptions_enable=False)
+app.command("up")(shop.up_command)
+app.command()(shop.status)
+app.command()(shop.order)
+app.command()(audit.audit)
+
+
+def main() -> None:
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""`shop up`, `shop status`, `shop order`: run a shop, see how it is, and where one order is."""
+
+import asyncio
+from typing import Any
+from uuid import UUID
+
+from rich.table import Table
+
+from ops.cli.common import Json, asked_shop, config, give_up, write_json
+from ops.console import ShopConsole
+from ops.launcher import up
+from ops.opening import LaunchError
+from ops.shop_api import ManagementError
+from ops.story import order_story, story_table
+
+
+def up_command() -> None:
+    """Start the shop and stay until Ctrl-C.
+
+    Environment: EMBEDDED=1 (one process, no broker), AMQP_URL (a broker of yours), DEMO=0 (no books), RUN_DIR, and the
+    ports EDGE_PORT AUTH_PORT CATALOG_PORT ORDER_PORT PAYMENT_PORT AMQP_PORT MANAGEMENT_PORT.
+    """
+    console = ShopConsole()
+    try:
+        asyncio.run(up(config(), console))
+    except LaunchError as error:
+        console.fail(str(error))
+        raise SystemExit(1) from None
+
+
+def status(as_json: Json = False) -> None:
+    """Which services work, and what waits in the queues. Exit 1 if anything does not work."""
+    report = asyncio.run(_status())
+    healthy = not any(report["services"].values()) and not report["broker_error"]
+    if as_json:
+        write_json({"healthy": healthy, **report})
+    else:
+        _print_status(report)
+    raise SystemExit(0 if healthy else 1)
+
+
+def order(order_id: str, as_json: Json = False) -> None:
+    """The joined story of one order: every event of every service, when, by whom, and how long after the one before."""
+    try:
+        wanted = UUID(order_id)
+    except ValueError:
+        give_up(f"{order_id!r} is not an order id (a UUID)")
+    story = asyncio.run(_story(wanted))
+    if story is None:
+        give_up(f"there is no order {order_id}", code=1)
+    if as_json:
+        write_json(story)
+        return
+    out = ShopConsole().out
+    out.print(f"order [bold]{story['id']}[/bold]  {story['status']}  {story['total']}")
+    out.print(story_table(story))
+
+
+async def _status() -> dict[str, Any]:
+    async with asked_shop() as shop:
+        broker_error = ""
+        try:
+            queues = shop.queues()
+        except ManagementError as error:
+            queues, broker_error = None, str(error)
+        figures = [
+            {
+                "queue": queue["name"],
+                "ready": queue.get("messages_ready", 0),
+                "unacknowledged": queue.get("messages_unacknowledged", 0),
+                "consumers": queue.get("consumers", 0),
+            }
+            for queue in queues or []
+        ]
+        return {"services": await shop.readiness(), "queues": figures, "broker_error": broker_error}
+
+
+def _print_status(report: dict[str, Any]) -> None:
+    console = ShopConsole()
+    for service, failing in report["services"].items():
+        if failing:
+            console.fail(f"{service}: " + "; ".join(f"{check}: {why}" for check, why in failing.items()))
+        else:
+            console.good(service)
+    if report["broker_error"]:
+        console.fail(f"broker: {report['broker_error']}")
+    if report["queues"]:
+        table = Table("queue", "ready", "unacknowledged", "consumers")
+        for row in report["queues"]:
+            table.add_row(*(str(value) for value in row.values()))
+        console.out.print(table)
+
+
+async def _story(order_id: UUID) -> dict[str, Any] | None:
+    async with asked_shop() as shop:
+        return await order_story(shop, order_id)
