@@ -231,3 +231,28 @@ async def test_while_the_store_is_away_nothing_is_lost_and_no_attempt_is_burnt(
     await step(runtime, subscription)
     assert await value_of(runtime, order_id) == 1
     assert broker.ready(INBOX) == broker.unsettled(INBOX) == broker.ready(DEAD) == []
+
+
+async def test_nothing_is_acknowledged_before_it_is_committed(
+    runtime: Runtime[ToyUnitOfWork],
+    subscription: Subscription,
+    broker: MemoryBroker,
+    clock: ManualClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The store stays away longer than the consumer waits: the delivery goes back, it is not gone."""
+    order_id = uuid4()
+    send(broker, encode(an_envelope(OrderCancelled(order_id=order_id, reason="test"), clock)))
+    with monkeypatch.context() as outage:
+
+        async def away() -> object:
+            raise OSError("no route")
+
+        outage.setattr(runtime.writer, "_open_session", away)
+        outage.setattr("chassis.consumer.STORE_BACKOFF", (0.0,))
+        await step(runtime, subscription)
+    assert await value_of(runtime, order_id) == 0
+    assert len(broker.ready(INBOX)) == 1
+    await step(runtime, subscription)
+    assert await value_of(runtime, order_id) == 1
+    assert broker.ready(INBOX) == broker.unsettled(INBOX) == []

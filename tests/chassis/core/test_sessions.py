@@ -29,9 +29,9 @@ async def test_what_the_writer_commits_survives_a_power_cut_by_wal_and_full_sync
     async with session.transaction() as connection:
         journal = (await connection.execute(sa.text("PRAGMA journal_mode"))).scalar()
         synchronous = (await connection.execute(sa.text("PRAGMA synchronous"))).scalar()
-    assert (journal, synchronous) == ("wal", 2)
     await session.close()
     await store.close()
+    assert (journal, synchronous) == ("wal", 2)
 
 
 async def test_a_store_that_is_locked_while_it_is_opened_is_waited_for(tmp_path: Path) -> None:

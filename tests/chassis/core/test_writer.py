@@ -71,6 +71,7 @@ async def test_a_broken_constraint_is_found_at_the_flush_and_spares_the_others(
     assert results[0] == 1
     assert isinstance(results[1], IntegrityError)
     assert await value_of(runtime, bad) is None
+    assert await outbox_versions(runtime, bad) == [], "a change and its event are committed together or not at all"
 
 
 async def test_an_event_is_handled_once_for_ever(runtime: Runtime[ToyUnitOfWork]) -> None:
