@@ -7,6 +7,7 @@ reason. While the store cannot write, consuming pauses and no attempt is burnt.
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, repeat
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -106,22 +107,30 @@ class Consumer:
     async def settle(self, subscription: Subscription, deliveries: Sequence[Delivery]) -> None:
         """Handle a batch in as few transactions as can be, then acknowledge, retry or bury each delivery."""
         self._failpoints.hit("consumer.before_handle")
-        done: list[Delivery] = []
-        failed: list[_Failed] = []
         waiting = list(deliveries)
-        for pause in (*STORE_BACKOFF, None):
-            outcomes = await asyncio.gather(*(self._handle(delivery) for delivery in waiting))
-            failures = [outcome for outcome in outcomes if outcome is not None]
-            failed += [failure for failure in failures if not isinstance(failure.error, StoreUnavailableError)]
-            done += [d for d, outcome in zip(waiting, outcomes, strict=True) if outcome is None]
-            waiting = [failure.delivery for failure in failures if isinstance(failure.error, StoreUnavailableError)]
-            if not waiting or pause is None or await self._stopped_within(pause):
+        for pause in chain(STORE_BACKOFF, repeat(STORE_BACKOFF[-1])):
+            waiting = await self._settle_what_can_be(subscription, waiting)
+            if not waiting:
                 break
-        await self._settle_failed(subscription, failed)
+            if await self._stopped_within(pause):
+                await subscription.requeue(waiting)
+                break
+        self._failpoints.hit("consumer.after_ack")
+
+    async def _settle_what_can_be(self, subscription: Subscription, deliveries: Sequence[Delivery]) -> list[Delivery]:
+        """Settle all that the store lets us; what it does not, comes back to be held until it does.
+
+        Held and not given back: each return counts as a delivery, and twenty of them make a dead letter.
+        """
+        outcomes = await asyncio.gather(*(self._handle(delivery) for delivery in deliveries))
+        done = [delivery for delivery, outcome in zip(deliveries, outcomes, strict=True) if outcome is None]
+        failures = [outcome for outcome in outcomes if outcome is not None]
+        waiting = [failure.delivery for failure in failures if isinstance(failure.error, StoreUnavailableError)]
+        others = [failure for failure in failures if not isinstance(failure.error, StoreUnavailableError)]
+        await self._settle_failed(subscription, others)
         self._failpoints.hit("consumer.before_ack")
         await subscription.ack(done)
-        await subscription.requeue(waiting)
-        self._failpoints.hit("consumer.after_ack")
+        return waiting
 
     async def _run(self, subscription: Subscription) -> None:
         """Batches overlap: what arrives while one is being committed joins the writer's next transaction."""

@@ -46,8 +46,8 @@ BUGS: Final = (
         "chassis/consumer.py",
         [
             (
-                "        done: list[Delivery] = []\n",
-                "        await subscription.ack(deliveries)\n        done: list[Delivery] = []\n",
+                "        waiting = list(deliveries)\n",
+                "        await subscription.ack(deliveries)\n        waiting = list(deliveries)\n",
             )
         ],
         ["tests/chassis/core/test_consumer.py::test_nothing_is_acknowledged_before_it_is_committed[sqlite]"],

@@ -1,5 +1,6 @@
 """A delivery is handled once, or tried again, or lies in the dead queue with its reason. Nothing else can happen."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
@@ -13,13 +14,14 @@ from chassis.db import Store
 from chassis.ids import Uuid7
 from chassis.runtime import Environment, Runtime
 from chassis.seedwork import DomainError, ErrorKind
-from chassis.topology import EVENTS, dead_queue, inbox_queue
+from chassis.topology import DELIVERY_LIMIT, EVENTS, dead_queue, inbox_queue
 from chassis.transport import OutgoingMessage, Subscription
 from chassis.transport.memory import MemoryBroker, MemoryTransport
 from contracts.envelope import Envelope, Event, encode
 from contracts.order import OrderCancelled, OrderFulfilled
 from tests.support.clocks import ManualClock
 from tests.support.toy import ToyUnitOfWork, counters, create_tables, toy_service
+from tests.support.waiting import wait_until
 
 INBOX = inbox_queue("catalog")
 DEAD = dead_queue("catalog")
@@ -240,19 +242,45 @@ async def test_nothing_is_acknowledged_before_it_is_committed(
     clock: ManualClock,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The store stays away longer than the consumer waits: the delivery goes back, it is not gone."""
+    """While the store is away the delivery stays with us: not acknowledged, and not returned until that kills it."""
     order_id = uuid4()
     send(broker, encode(an_envelope(OrderCancelled(order_id=order_id, reason="test"), clock)))
-    with monkeypatch.context() as outage:
+    connect, tries = runtime.writer._open_session, 0
+    back = asyncio.Event()
 
-        async def away() -> object:
-            raise OSError("no route")
+    async def away() -> object:
+        nonlocal tries
+        tries += 1
+        if back.is_set():
+            return await connect()
+        raise OSError("no route")
 
-        outage.setattr(runtime.writer, "_open_session", away)
-        outage.setattr("chassis.consumer.STORE_BACKOFF", (0.0,))
-        await step(runtime, subscription)
+    monkeypatch.setattr(runtime.writer, "_open_session", away)
+    monkeypatch.setattr("chassis.consumer.STORE_BACKOFF", (0.0,))
+    working = asyncio.create_task(step(runtime, subscription))
+    await wait_until(lambda: tries > DELIVERY_LIMIT + 1)
     assert await value_of(runtime, order_id) == 0
-    assert len(broker.ready(INBOX)) == 1
-    await step(runtime, subscription)
+    assert len(broker.unsettled(INBOX)) == 1
+    assert broker.ready(DEAD) == []
+    back.set()
+    await working
     assert await value_of(runtime, order_id) == 1
     assert broker.ready(INBOX) == broker.unsettled(INBOX) == []
+
+
+async def test_a_consumer_told_to_stop_gives_back_what_it_could_not_write(
+    runtime: Runtime[ToyUnitOfWork],
+    subscription: Subscription,
+    broker: MemoryBroker,
+    clock: ManualClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    send(broker, encode(an_envelope(OrderCancelled(order_id=uuid4(), reason="test"), clock)))
+
+    async def away() -> object:
+        raise OSError("no route")
+
+    monkeypatch.setattr(runtime.writer, "_open_session", away)
+    runtime.consumer._stopping.set()
+    await step(runtime, subscription)
+    assert len(broker.ready(INBOX)) == 1
