@@ -9,7 +9,6 @@ from starlette.responses import JSONResponse, Response
 from auth_svc import queries
 from auth_svc.domain.user import MAX_EMAIL, normalize_email
 from auth_svc.schemas import (
-    AuthAudit,
     DisableBody,
     Jwks,
     LoginBody,
@@ -126,12 +125,6 @@ async def disable(
     """Close an account and end its sessions. Doing it again changes nothing."""
     await service.disable(user_id, body.reason)
     return queries.me(await queries.user(service.reader, user_id))
-
-
-@router.get("/audit")
-async def audit(principal: Operator, service: Service) -> AuthAudit:
-    """Counts for `shop audit`; nothing personal."""
-    return await queries.figures(service.reader, service.clock)
 
 
 def _answer(opened: Opened, service: Sessions, *, cookie: bool) -> Response:

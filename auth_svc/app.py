@@ -8,7 +8,7 @@ import sqlalchemy as sa
 import structlog
 from fastapi import FastAPI
 
-from auth_svc import handlers
+from auth_svc import audit, handlers
 from auth_svc.api import router
 from auth_svc.domain.session import IDLE, LIFE
 from auth_svc.erasure import WalEraser, scrub_deleted_pages
@@ -20,6 +20,7 @@ from auth_svc.store import RUNTIME, AuthUnitOfWork, refresh_tokens, sessions, th
 from auth_svc.throttling import Throttling
 from auth_svc.tokens import Keyring, TokenIssuer, Vault
 from chassis.app import create_app
+from chassis.audit_routes import audit_routes
 from chassis.auth import TokenVerifier
 from chassis.runtime import Environment, Runtime, ServiceDefinition
 from chassis.seedwork import DomainError
@@ -40,7 +41,8 @@ Parts = tuple[Runtime[AuthUnitOfWork], TokenVerifier, Sessions]
 def build(settings: AuthSettings, environment: Environment) -> FastAPI:
     """The service, ready to be served; its lifespan starts and stops everything."""
     runtime, verifier, service = assemble(settings, environment)
-    app = create_app(runtime, [router], title="Accounts", prefix="/auth", verifier=verifier, hsts=settings.production)
+    routers = [router, audit.router, audit_routes("/auth")]
+    app = create_app(runtime, routers, title="Accounts", prefix="/auth", verifier=verifier, hsts=settings.production)
     app.state.sessions = service
     return app
 

@@ -9,7 +9,6 @@ from pydantic import Field
 from auth_svc.domain.user import MAX_EMAIL
 from auth_svc.passwords import MAX_LENGTH, MIN_LENGTH
 from chassis.fields import Answer, Body, Text
-from chassis.figures import MessageFigures
 
 Email = Annotated[str, Text(MAX_EMAIL, min_length=3)]
 GivenPassword = Annotated[str, Field(min_length=1, max_length=MAX_LENGTH)]
@@ -76,11 +75,3 @@ class Jwks(Answer):
     """RFC 7517; besides, `nbf` and `exp` in Unix seconds say when a key may sign."""
 
     keys: list[dict[str, str | int]]
-
-
-class AuthAudit(MessageFigures):
-    service: str = "auth"
-    at: datetime
-    users_by_status: dict[str, int]
-    open_sessions: int
-    signing_keys: list[str]

@@ -24,7 +24,7 @@ import httpx
 import uvloop
 
 from bench.http import Answer, Connection
-from ops import audit
+from ops.audit import audit, running_source
 from ops.broker import free_port
 from ops.config import Ports, Secrets, ShopConfig
 from ops.console import ShopConsole
@@ -167,12 +167,8 @@ async def _log_in(http: httpx.AsyncClient, url: str, email: str, password: str) 
 
 async def audited(shop: ShopApi) -> list[str]:
     """What does not add up once the shop has come to rest."""
-    for _ in range(SETTLE_SECONDS):
-        figures = await shop.figures()
-        if not audit.moving(figures):
-            break
-        await asyncio.sleep(1)
-    return [*(f"still moving: {text}" for text in audit.moving(figures)), *audit.breaches(figures)]
+    report = await audit(running_source(shop), wait=SETTLE_SECONDS)
+    return [*(f"still moving: {found.text}" for found in report.moving), *(found.text for found in report.breaches)]
 
 
 @dataclass(frozen=True)

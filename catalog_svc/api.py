@@ -7,7 +7,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Depends, Header, Query, Request
 from starlette.responses import Response
 
-from catalog_svc import audit, queries
+from catalog_svc import queries
 from catalog_svc.commands import AdjustStock, ChangeProduct, ListProduct, RetireProduct, Versions
 from catalog_svc.cursors import BadCursorError
 from catalog_svc.domain.product import DetailChanges, Details
@@ -142,12 +142,6 @@ async def change_stock(
     if once is not None:
         return stored_answer(await runtime.writer.execute_once(once, adjust_stock, command, _stock_answer))
     return stored_answer(_stock_answer(await runtime.writer.execute(adjust_stock, command)))
-
-
-@router.get("/audit")
-async def audit_figures(principal: Operator, runtime: CatalogRuntime) -> audit.CatalogAudit:
-    """Every unit of stock accounted for, and what was sent and received."""
-    return await audit.figures(runtime.reader, runtime.clock.now())
 
 
 def _cached(request: Request, answer: Answer, cache_control: str, etag: str | None = None) -> Response:

@@ -5,6 +5,7 @@ from functools import partial
 
 from fastapi import FastAPI
 
+from catalog_svc import audit
 from catalog_svc.api import router
 from catalog_svc.consumers import subscriptions
 from catalog_svc.expiry import expiry_sweep
@@ -12,6 +13,7 @@ from catalog_svc.settings import CatalogSettings
 from catalog_svc.store import CatalogUnitOfWork, Policy
 from catalog_svc.tables import RUNTIME, TOKENS
 from chassis.app import create_app
+from chassis.audit_routes import audit_routes
 from chassis.auth import TokenVerifier
 from chassis.runtime import Environment, Runtime, ServiceDefinition
 from chassis.token_feed import TokenFeed
@@ -30,7 +32,7 @@ def build(settings: CatalogSettings, environment: Environment) -> FastAPI:
     runtime.add_sweep(expiry_sweep(runtime, timedelta(seconds=settings.expiry_every_seconds)))
     app = create_app(
         runtime,
-        [router],
+        [router, audit.router, audit_routes("/catalog")],
         title="Catalog",
         prefix="/catalog",
         verifier=verifier,

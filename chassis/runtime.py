@@ -66,6 +66,7 @@ class Runtime(Generic[UowT]):
         self.ids = env.ids
         self.observer = env.observer
         self.failpoints = env.failpoints
+        self.retention = env.retention
         self.writer: Writer[UowT] = Writer(
             env.store,
             definition.tables,

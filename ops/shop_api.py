@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 import httpx
@@ -12,8 +12,6 @@ from chassis.transport.amqp import journal_end, read_journal
 from contracts.envelope import Envelope, UndecodableEventError, decode
 from ops.broker import ManagementApi, ManagementError
 from ops.config import ShopConfig, read_state
-
-AUDIT_PATHS: Final = {"catalog": "/catalog/audit", "order": "/orders/audit", "payment": "/payments/audit"}
 
 
 class ShopNotRunningError(Exception):
@@ -43,22 +41,6 @@ class ShopApi:
         """A GET as operator."""
         headers = {"Authorization": f"Bearer {await self._access_token()}"}
         return await self._http.get(f"{self.state['services'][service]}{path}", headers=headers)
-
-    async def figures(self) -> dict[str, Any]:
-        """What the audit compares: every service's figures, and the dead letters the broker has.
-
-        Raises:
-            httpx.HTTPError: a service did not answer.
-        """
-        found: dict[str, Any] = {}
-        for service, path in AUDIT_PATHS.items():
-            found[service] = (await self.get(service, path)).raise_for_status().json()
-        dead = {
-            str(queue["name"]).removesuffix(".dead"): queue.get("messages", 0)
-            for queue in self.queues() or []
-            if str(queue["name"]).endswith(".dead")
-        }
-        return found | {"broker": {"dead": dead}}
 
     def queues(self) -> list[dict[str, Any]] | None:
         """The broker's queues with their figures; None if its management API is not ours to ask.

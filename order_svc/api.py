@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from functools import partial
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
@@ -12,7 +12,6 @@ from starlette.types import Receive, Scope, Send
 from chassis.auth import AnyUser, Customer, Operator, Principal
 from chassis.body import json_body
 from chassis.fields import PathUuid
-from chassis.figures import message_figures
 from chassis.idempotency import IdempotentRequest, StoredResponse
 from chassis.idempotency_key import idempotent, stored_answer
 from chassis.runtime import Runtime
@@ -23,7 +22,7 @@ from order_svc.feed import ChangeFeed
 from order_svc.queries import OrderFilter
 from order_svc.schemas import OrderPage, OrderView, PlaceOrderBody, Timeline, order_view
 from order_svc.settings import OrderSettings
-from order_svc.store import RUNTIME, OrderUnitOfWork
+from order_svc.store import OrderUnitOfWork
 
 MAX_WAIT_SECONDS: Final = 30
 
@@ -73,13 +72,6 @@ async def list_orders(
 ) -> OrderPage:
     """Your orders, newest first; an operator sees everybody's."""
     return await queries.list_orders(ctx.reader, OrderFilter(_scope(principal), status, limit, cursor))
-
-
-@router.get("/audit")
-async def audit(principal: Operator, ctx: Ctx) -> dict[str, Any]:
-    """This service's figures for the audit of the whole shop."""
-    messages = await message_figures(ctx.reader, RUNTIME)
-    return await queries.audit_figures(ctx.reader) | messages.model_dump(mode="json")
 
 
 @router.get("/{order_id}")

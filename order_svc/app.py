@@ -6,10 +6,12 @@ from functools import partial
 from fastapi import FastAPI
 
 from chassis.app import create_app
+from chassis.audit_routes import audit_routes
 from chassis.auth import TokenVerifier
 from chassis.runtime import Environment, Runtime, ServiceDefinition
 from chassis.sweeps import Sweep
 from chassis.token_feed import TokenFeed
+from order_svc import audit
 from order_svc.api import Context, router
 from order_svc.consumers import subscriptions
 from order_svc.feed import ChangeFeed
@@ -34,7 +36,7 @@ def build(settings: OrderSettings, environment: Environment) -> FastAPI:
     runtime.add_sweep(Sweep("expire_orders", timedelta(seconds=settings.sweep_seconds), overdue))
     app = create_app(
         runtime,
-        [router],
+        [audit.router, audit_routes("/orders"), router],  # `/orders/audit` before `/orders/{order_id}`
         title="Orders",
         prefix="/orders",
         verifier=verifier,

@@ -3,7 +3,7 @@
 import base64
 import binascii
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -78,29 +78,6 @@ async def timeline_of(reader: Reader, order_id: UUID, after: int = 0) -> list[Ti
         )
         for row in rows
     ]
-
-
-async def audit_figures(reader: Reader) -> dict[str, Any]:
-    """What an auditor of the whole shop needs from order_svc: per order its state, lines and money."""
-    rows = await reader.all(sa.select(orders).order_by(orders.c.id))
-    return {
-        "service": "order",
-        "orders": [
-            {
-                "id": str(row["id"]),
-                "status": row["status"],
-                "version": row["version"],
-                "currency": row["currency"],
-                "total": row["total_amount"],
-                "captured": row["captured_amount"],
-                "refunded": row["refunded_amount"],
-                "payment_id": str(row["payment_id"]) if row["payment_id"] else None,
-                "deadline_at": row["deadline_at"].isoformat() if row["deadline_at"] else None,
-                "lines": [{"sku": line["sku"], "quantity": line["quantity"]} for line in row["lines"]],
-            }
-            for row in rows
-        ],
-    }
 
 
 def _encode_cursor(order_id: UUID) -> str:

@@ -16,10 +16,10 @@ from payment_svc.commands import Begun, ConfirmPayment, FinishPayment, FinishRef
 from payment_svc.domain.payment import Payment
 from payment_svc.domain.refund import Refund
 from payment_svc.handlers import confirm_payment, request_refund, start_payment
-from payment_svc.queries import audit, payment_by_id, payments_of_order, wait_for_order
+from payment_svc.queries import payment_by_id, payments_of_order, wait_for_order
 from payment_svc.results import finish_payment, finish_refund
 from payment_svc.runtime import PaymentRuntime
-from payment_svc.schemas import Audit, PaymentAnswer, PaymentList, PayOrder, RefundAnswer, RefundPayment
+from payment_svc.schemas import PaymentAnswer, PaymentList, PayOrder, RefundAnswer, RefundPayment
 
 router = APIRouter(prefix="/payments", tags=["payments"])
 
@@ -63,12 +63,6 @@ async def list_payments(
 ) -> PaymentList:
     """The attempts to pay one order."""
     return await payments_of_order(service.reader, order_id, principal)
-
-
-@router.get("/audit")
-async def read_audit(_: Operator, service: Service) -> Audit:
-    """This service's books, to compare with the other services'."""
-    return await audit(service.reader)
 
 
 @router.get("/{payment_id}")

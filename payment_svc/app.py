@@ -3,11 +3,12 @@
 from fastapi import FastAPI
 
 from chassis.app import create_app
+from chassis.audit_routes import audit_routes
 from chassis.auth import TokenVerifier
 from chassis.main import real_environment
 from chassis.runtime import Environment
 from chassis.token_feed import TokenFeed
-from payment_svc import webhooks
+from payment_svc import audit, webhooks
 from payment_svc.api import router
 from payment_svc.providers.port import PaymentProvider
 from payment_svc.providers.simulated import SimulatedProvider
@@ -24,7 +25,7 @@ def build(
     verifier = TokenVerifier(environment.clock)
     tokens = TokenFeed(TOKENS, verifier, environment.store.reader, environment.clock, jwks_url=settings.auth_jwks_url)
     runtime = PaymentRuntime(settings, environment, provider or _provider(settings), tokens)
-    routers = [router]
+    routers = [audit.router, audit_routes("/payments"), router]  # `/payments/audit` before `/payments/{payment_id}`
     if settings.secrets:
         routers.append(webhooks.router(runtime.courier.provider, settings.secrets))
     return create_app(

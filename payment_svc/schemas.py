@@ -1,13 +1,12 @@
 """HTTP bodies of payment_svc, and how payments and refunds look from outside."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from pydantic import Field
 
 from chassis.fields import Answer, Body, CanonicalUuid, Text
-from chassis.figures import MessageFigures
 from contracts.money import Currency, Money
 from payment_svc.domain.payment import Payment, PaymentState
 from payment_svc.domain.refund import Refund, RefundState
@@ -93,34 +92,3 @@ class PaymentList(Answer):
     """The attempts to pay one order, oldest first."""
 
     items: list[PaymentAnswer]
-
-
-class OrderFigures(Answer):
-    """What an auditor compares with the order's own books; amounts in minor units of `currency`."""
-
-    order_id: UUID
-    state: str
-    requested: int | None
-    currency: str | None
-    payment_id: UUID | None
-    payment_state: str | None
-    attempts: int
-    captures: int
-    held: int
-    captured: int
-    refunded: int
-    refunding: int
-
-
-class Audit(MessageFigures):
-    """This service's side of the books. A `breaches` entry is wrong whatever else happens; the rest is to compare."""
-
-    service: str = "payment"
-    orders: list[OrderFigures]
-    payments_by_state: dict[str, int]
-    ledger: dict[str, dict[str, int]]
-    open_authorizations: list[dict[str, Any]]
-    operations_pending: list[dict[str, Any]]
-    refunds_failed: list[UUID]
-    webhooks_by_state: dict[str, int]
-    breaches: list[str]

@@ -35,10 +35,13 @@ async def test_every_unit_is_accounted_for(
     ledger = {f"ledger_{name}": count for name, count in counts.items()}
     assert audit["stock"][0] == {"sku": "A", "available": 7, "balanced": True, **counts, **ledger}
     assert audit["stock"][1]["balanced"]
-    assert {(order["order_id"], order["state"]) for order in audit["orders"]} == {
+    page = (await client.get("/catalog/audit/reservations", headers=operator)).json()
+    assert {(row["order_id"], row["state"]) for row in page["items"]} == {
         (str(held), "held"),
         (str(sold), "committed"),
+        (str(back), "released"),
     }
+    assert all(row["ledger"] == [] for row in page["items"])
     assert audit["reservations_by_state"] == {"held": 1, "committed": 1, "released": 1}
     assert audit["sent"] == {
         "product.listed.v1": 2,
@@ -48,7 +51,7 @@ async def test_every_unit_is_accounted_for(
         "stock.released.v1": 1,
     }
     assert audit["received"] == {"order.placed.v1": 3, "order.confirmed.v1": 1, "order.cancelled.v1": 1}
-    assert audit["outbox"] == {"pending": 0, "parked": 0, "oldest_pending_at": None}
+    assert audit["outbox"] == {"pending": 0, "parked": 0, "oldest_pending_at": None, "rows": []}
 
 
 async def test_a_missing_ledger_row_shows(client: httpx.AsyncClient, app: FastAPI, operator: dict[str, str]) -> None:

@@ -1,6 +1,5 @@
 """What people do with a shop over HTTP, patiently: an outage is waited out, with the same idempotency key."""
 
-import asyncio
 import contextlib
 import secrets
 from collections.abc import Mapping
@@ -10,8 +9,7 @@ from uuid import uuid4
 
 import httpx
 
-from ops import audit
-from ops.config import SERVICES
+from ops.audit import HttpSource, audit
 from tests.e2e.processes import OPERATOR, ShopProcesses
 from tests.support.waiting import wait_until
 
@@ -165,30 +163,15 @@ class Shop:
 
     async def adds_up(self) -> None:
         """The conservation audit: the shop comes to rest, and then stock, money and messages add up."""
-        figures: dict[str, Any] = {}
         headers = await self.operator()
 
-        async def at_rest() -> bool:
-            nonlocal figures
-            figures = await self._figures(headers)
-            return not audit.moving(figures)
+        async def ask(service: str, path: str) -> httpx.Response:
+            return await self.call(service, "GET", path, headers=headers)
 
-        with contextlib.suppress(AssertionError):
-            await wait_until(at_rest, timeout=PATIENCE)
-        assert audit.moving(figures) == []
-        assert audit.breaches(figures) == []
-
-    async def _figures(self, headers: Mapping[str, str]) -> dict[str, Any]:
-        paths = {"catalog": "/catalog/audit", "order": "/orders/audit", "payment": "/payments/audit"}
-        answers = await asyncio.gather(
-            *(self.call(service, "GET", path, headers=headers) for service, path in paths.items())
-        )
-        assert all(answer.status_code == 200 for answer in answers), [answer.text for answer in answers]
-        with self.processes.management() as management:
-            queues = {queue["name"]: queue for queue in management.queues(self.processes.vhost.name)}
-        dead = {service: queues[f"{service}.dead"].get("messages", 0) for service in SERVICES}
-        documents = {service: answer.json() for service, answer in zip(paths, answers, strict=True)}
-        return documents | {"broker": {"dead": dead}}
+        source = HttpSource(ask, self.processes.management, self.processes.vhost.name)
+        report = await audit(source, wait=PATIENCE)
+        assert report.breaches == []
+        assert report.moving == []
 
     async def _log_in(self, email: str, password: str) -> dict[str, str]:
         body = {"email": email, "password": password, "cookie": False}

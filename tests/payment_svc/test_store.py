@@ -8,8 +8,9 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
+from chassis.figures import Cut
 from contracts.registry import SERVICES
-from payment_svc.queries import audit
+from payment_svc.audit import audit, order_page
 from payment_svc.store import PaymentUnitOfWork
 from payment_svc.tables import ledger, payments, refunds
 from tests.payment_svc.till import AnOrder, Till
@@ -86,13 +87,15 @@ async def test_a_fact_is_posted_once(till: Till) -> None:
 async def test_the_audit_sees_a_book_that_is_cooked(till: Till) -> None:
     """The check must be able to fail."""
     order = await till.a_captured()
-    assert (await audit(till.runtime.reader)).breaches == []
+    assert (await audit(till.runtime)).breaches == []
     half = {"captured_amount": 0, "state": "voided"}
     await run(till, payments.update().where(payments.c.id == order.payment_id).values(half))
 
-    assert (await audit(till.runtime.reader)).breaches == [
+    assert (await audit(till.runtime)).breaches == [
         "captured in EUR: the ledger says 1999, payments say 0",
     ]
+    [figures] = (await order_page(till.runtime.reader, Cut(None, None, 10))).items
+    assert [payment.ledger for payment in figures.payments] == [["captured 0, in the ledger 1999"]]
 
 
 async def test_a_refund_row_needs_its_payment(till: Till) -> None:

@@ -32,7 +32,8 @@ async def test_the_order_ends_as_the_story_tells(reader: Reader, telling: Tellin
     )
 
     assert facts_of(outgoing) == facts_of(story.said_by("order"))
-    [order] = (await reader.get("/orders/audit"))["orders"]
+    [order] = (await reader.get("/orders/audit/orders"))["items"]
+    assert order["flaws"] == []
     placed = story.said_by("order")[0]
     assert isinstance(placed, OrderPlaced)
     assert order["id"] == str(placed.order_id)

@@ -57,4 +57,5 @@ async def at_rest(payer: Payer) -> Any:
 
     await wait_until(answered, message="the provider still has something to answer")
     await payer.service.settled()
-    return await payer.get("/payments/audit")
+    orders = (await payer.get("/payments/audit/orders"))["items"]
+    return {**await payer.get("/payments/audit"), "orders": orders}

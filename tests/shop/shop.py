@@ -18,11 +18,12 @@ from chassis.db import Store
 from chassis.ids import Uuid7
 from chassis.runtime import Environment, Runtime
 from chassis.settings import ServiceSettings
-from chassis.topology import dead_queue
+from chassis.topology import RETRY_TIERS, dead_queue, inbox_queue
 from chassis.transport.memory import MemoryBroker, MemoryTransport
 from contracts.envelope import Envelope, decode
 from contracts.registry import SERVICES
-from ops.audit import breaches, moving
+from ops.audit import BrokerFigures, Report, audit, figures
+from ops.audit.messages import event_id_of
 from order_svc.app import build as build_order
 from order_svc.settings import OrderSettings
 from payment_svc.app import build as build_payment
@@ -193,11 +194,11 @@ class Shop:
 
     async def figures(self) -> dict[str, Any]:
         """What an auditor of the whole shop looks at."""
-        operator = await self.operator()
-        paths = {"auth": "/auth/audit", "catalog": "/catalog/audit", "order": "/orders/audit"}
-        documents = {name: await operator.get(path) for name, path in {**paths, "payment": "/payments/audit"}.items()}
-        dead = {service: len(self.broker.ready(dead_queue(service))) for service in SERVICES}
-        return {**documents, "broker": {"dead": dead}}
+        return await figures(await self.source())
+
+    async def source(self) -> "MemorySource":
+        """This shop as the audit asks it."""
+        return MemorySource(self, await self.operator())
 
     async def settled(self) -> None:
         """Wait until no message, no outbox row and no call to the provider is under way."""
@@ -206,17 +207,18 @@ class Shop:
     async def audit(self) -> dict[str, Any]:
         """At rest, with nothing missing and nothing too much; the figures."""
         await self.settled()
-        found: dict[str, Any] = {}
+        reports: list[Report] = []
 
         async def at_rest() -> bool:
-            found.update(await self.figures())
-            return not moving(found)
+            reports.append(await audit(await self.source(), pause=0.05))
+            return not reports[-1].moving
 
         try:
             await wait_until(at_rest, timeout=_PATIENCE)
         except AssertionError:
-            raise AssertionError(f"still moving: {moving(found)}") from None
-        assert breaches(found) == []
+            raise AssertionError(f"still moving: {reports[-1].moving}") from None
+        assert reports[-1].breaches == []
+        found = await self.figures()
         assert found["broker"]["dead"] == dict.fromkeys(SERVICES, 0)
         return found
 
@@ -232,6 +234,32 @@ class Shop:
     def _idle(self) -> bool:
         courier = self.apps["payment"].state.runtime.courier
         return self.broker.idle() and not courier.busy
+
+
+class MemorySource:
+    """The audit's way into a shop in this process; what lies in the queues is known exactly."""
+
+    def __init__(self, shop: Shop, operator: Visitor) -> None:
+        self._shop = shop
+        self._operator = operator
+
+    async def get(self, service: str, path: str) -> Any:
+        answer = await self._shop.clients[service].get(path, headers=self._operator.headers)
+        return None if answer.status_code == 404 else answer.raise_for_status().json()
+
+    async def broker(self) -> BrokerFigures:
+        broker = self._shop.broker
+        working = [*(inbox_queue(service) for service in SERVICES), *(tier.exchange for tier in RETRY_TIERS)]
+        letters = {service: broker.ready(dead_queue(service)) for service in SERVICES}
+        return BrokerFigures(
+            waiting={name: len(broker.ready(name)) + len(broker.unsettled(name)) for name in working},
+            dead={service: len(found) for service, found in letters.items()},
+            consumers=dict.fromkeys(SERVICES, 1),
+            dead_ids={
+                service: frozenset(filter(None, (event_id_of(letter.outgoing.body) for letter in found)))
+                for service, found in letters.items()
+            },
+        )
 
 
 Settings = Mapping[str, Mapping[str, Any]]

@@ -1,0 +1,111 @@
+"""One look at a whole shop: reads every service's figures part by part and hands them to the tally.
+
+Memory stays small whatever the shop has sold: orders are read in ranges of ids, messages as digests.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from contracts.registry import SERVICES
+from ops.audit import messages
+from ops.audit.findings import Look
+from ops.audit.messages import Bucket, Channel, Gap
+from ops.audit.orders import Chunk
+from ops.audit.people import MADE_BY, UsedKeys
+from ops.audit.source import Row, Source, pages, path_of, rows
+from ops.audit.tally import HOUR, Tally
+
+_MINUTE: Final = 60
+
+
+async def look(source: Source) -> Look:
+    """Everything once. Raises what the source raises: a service or the broker could not be asked."""
+    summaries = await _summaries(source)
+    keys = {service: await _used_keys(source, service) for service in MADE_BY}
+    tally = Tally(summaries, keys, await _charges(source))
+    async for chunk in _chunks(source):
+        tally.take(chunk)
+    tally.take_users([row["id"] async for page in pages(source, "auth", "/users") for row in page["items"]])
+    digests = await _digests(source, since=int(tally.messages_since.timestamp()), bucket=HOUR)
+    gaps = await _gaps(source, messages.differing(digests, HOUR))
+    tally.take_messages(messages.compared(digests), gaps, await source.broker())
+    return tally.look()
+
+
+async def figures(source: Source) -> dict[str, Any]:
+    """Every figure of a small shop in one document: summaries, and under `orders` all rows of each service."""
+    documents = {service: dict(summary) for service, summary in (await _summaries(source)).items()}
+    documents["order"]["orders"] = await rows(source, "order", "/orders")
+    documents["catalog"]["orders"] = await rows(source, "catalog", "/reservations")
+    documents["payment"]["orders"] = await rows(source, "payment", "/orders")
+    broker = await source.broker()
+    return documents | {"broker": {"dead": dict(broker.dead) if broker else {}}}
+
+
+async def _summaries(source: Source) -> Mapping[str, Row]:
+    found = await asyncio.gather(*(source.get(service, path_of(service)) for service in SERVICES))
+    return dict(zip(SERVICES, found, strict=True))
+
+
+async def _charges(source: Source) -> dict[str, Row] | None:
+    """The provider's own list by payment, None if it cannot be had.
+
+    `GET /payments/audit/provider`, in pages as all lists here, of
+    `{"payment_id", "captured", "refunded", "captures", "status"}`: amounts in minor units, `captures` how often money
+    was taken. A payment_svc without that route answers 404.
+    """
+    found: dict[str, Row] | None = None
+    async for page in pages(source, "payment", "/provider"):
+        found = (found or {}) | {row["payment_id"]: row for row in page["items"]}
+    return found
+
+
+async def _used_keys(source: Source, service: str) -> UsedKeys:
+    read = [page async for page in pages(source, service, "/keys")]
+    kept_since = datetime.fromisoformat(read[0]["kept_since"])
+    found = [row for page in read for row in page["items"] if datetime.fromisoformat(row["at"]) > kept_since]
+    return UsedKeys(found, kept_since)
+
+
+async def _chunks(source: Source) -> AsyncIterator[Chunk]:
+    """All orders and what is known about them, in ranges that end where a page of orders does."""
+    after: str | None = None
+    async for page in pages(source, "order", "/orders"):
+        until = page["next"]
+        stock, money = await asyncio.gather(
+            rows(source, "catalog", "/reservations", after=after, until=until),
+            rows(source, "payment", "/orders", after=after, until=until),
+        )
+        yield Chunk(tuple(page["items"]), tuple(stock), tuple(money))
+        after = until
+
+
+async def _digests(source: Source, **parameters: int) -> messages.Digests:
+    paths = [source.get(service, path_of(service, "/messages", **parameters)) for service in SERVICES]
+    return dict(zip(SERVICES, await asyncio.gather(*paths), strict=True))
+
+
+async def _gaps(source: Source, hours: list[Bucket]) -> list[Gap]:
+    """The ids behind buckets that differ; looked for minute by minute first, because a busy hour has many."""
+    found: list[Gap] = []
+    for since in sorted({bucket.since for bucket in hours}):
+        digests = await _digests(source, since=since, until_before=since + HOUR, bucket=_MINUTE)
+        for channel, minutes in _by_channel(messages.differing(digests, _MINUTE)).items():
+            found += await _gaps_of(source, channel, since=minutes[0].since, until_before=minutes[-1].until)
+    return found
+
+
+def _by_channel(buckets: list[Bucket]) -> dict[Channel, list[Bucket]]:
+    found: dict[Channel, list[Bucket]] = {}
+    for bucket in buckets:
+        found.setdefault(bucket.channel, []).append(bucket)
+    return found
+
+
+async def _gaps_of(source: Source, channel: Channel, **span: int) -> list[Gap]:
+    """The inbox first: what was handled was sent before, so nothing seems to come from nowhere."""
+    inbox = await rows(source, channel.reader, "/messages/received", type=channel.wire_name, **span)
+    outbox = await rows(source, channel.producer, "/messages/sent", type=channel.wire_name, **span)
+    return list(messages.gaps(channel, outbox, inbox))
