@@ -1,5 +1,6 @@
 """The audit of a real shop: whatever is done to its stores, it names exactly that, and accuses nobody else."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -8,10 +9,10 @@ from uuid import UUID, uuid4
 
 from auth_svc.store import refresh_tokens, sessions, users
 from catalog_svc.tables import reservations, stock_ledger
-from ops.audit import Check, Finding, Kind, look
+from ops.audit import Check, Finding, Kind, audit, look
 from order_svc.store import orders, timeline
 from payment_svc.tables import ledger, operations, payments
-from tests.shop.shop import Shop
+from tests.shop.shop import Shop, Visitor
 from tests.shop.tampering import Vandal, put_right_afterwards, remove_guards
 
 FAR: Final = datetime(2099, 1, 1, tzinfo=UTC)
@@ -259,3 +260,29 @@ async def _sold(shop: Shop) -> Sold:
     await shop.audit()
     [payment] = await buyer.payments(paid)
     return Sold(paid, cancelled, payment["id"])
+
+
+async def test_a_busy_shop_is_not_accused_and_a_thief_in_it_is(shop: Shop) -> None:
+    """Customers buy, cancel and are refunded all the while; every audit but the last is of a shop at work."""
+    sold = await _sold(shop)
+    await shop.stock(BUSY=1_000_000)
+    buyers = [await shop.register(name) for name in ("bert", "cora", "dirk")]
+    closing = asyncio.Event()
+
+    async def shops(buyer: Visitor) -> None:
+        while not closing.is_set():
+            order_id = await buyer.buy(BUSY=1)
+            await buyer.cancel(order_id)
+            await buyer.cancel(await buyer.place(BUSY=2))
+
+    source, vandal = await shop.source(), Vandal(shop)
+    async with asyncio.TaskGroup() as customers:
+        for buyer in buyers:
+            customers.create_task(shops(buyer))
+        reports = [await audit(source, pause=0.05) for _ in range(5)]
+        accused = await a_hole_in_a_timeline(vandal, sold)
+        last = await audit(source, pause=0.05)
+        closing.set()
+    assert [report.breaches for report in reports] == [[]] * len(reports)
+    assert any(report.moving for report in reports), "the shop was too quiet to prove anything"
+    assert {(finding.check, finding.ids[0]) for finding in last.breaches} == accused
