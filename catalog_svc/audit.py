@@ -12,11 +12,12 @@ from uuid import UUID
 import sqlalchemy as sa
 from fastapi import APIRouter
 from sqlalchemy.engine import RowMapping
+from starlette.responses import Response
 
 from catalog_svc.domain.reservation import ReservationState
 from catalog_svc.domain.stock import MovementKind
 from catalog_svc.tables import reservations, stock, stock_ledger
-from chassis.audit_routes import PageCut, Running
+from chassis.audit_routes import PageCut, Running, as_json
 from chassis.auth import Operator
 from chassis.db import Reader
 from chassis.fields import Answer
@@ -70,10 +71,10 @@ async def read_figures(principal: Operator, runtime: Running) -> CatalogAudit:
     return await figures(runtime)
 
 
-@router.get("/reservations")
-async def read_reservations(principal: Operator, runtime: Running, cut: PageCut) -> Page[ReservationFigures]:
+@router.get("/reservations", response_model=Page[ReservationFigures])
+async def read_reservations(principal: Operator, runtime: Running, cut: PageCut) -> Response:
     """Every reservation, by its order's id."""
-    return await reservation_page(runtime.reader, cut)
+    return as_json(await reservation_page(runtime.reader, cut))
 
 
 def _sum(value: sa.ColumnElement[int], *kinds: MovementKind) -> sa.ColumnElement[int]:

@@ -5,6 +5,7 @@ message fold the ids of one type and one stretch of that time into a count and a
 does the auditor ask for the ids.
 """
 
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -170,40 +171,50 @@ async def message_digests(reader: Reader, tables: RuntimeTables, span: Span, *, 
     """
     outbox, inbox = tables.outbox, tables.inbox
     confirmed = sa.and_(span.condition(outbox.c.event_id), outbox.c.published_at.isnot(None))
-    sent = await _digests(_in_chunks(reader, outbox, confirmed), bucket)
-    received = await _digests(_in_chunks(reader, inbox, span.condition(inbox.c.event_id)), bucket)
+    sent = await _digests(_ids_by_type(reader, outbox, confirmed), bucket)
+    received = await _digests(_ids_by_type(reader, inbox, span.condition(inbox.c.event_id)), bucket)
     return MessageDigests(sent=sent, received=received)
 
 
-async def _in_chunks(
+async def _ids_by_type(
     reader: Reader, table: sa.Table, condition: sa.ColumnElement[bool]
-) -> AsyncIterator[Sequence[RowMapping]]:
-    """Along the unique index on `event_id`, so that memory and each query stay small."""
+) -> AsyncIterator[Sequence[tuple[int, str]]]:
+    """Along the unique index on `event_id`, in chunks, so that memory and each query stay small."""
+    event_id = table.c.event_id
+    # As the driver has it (SQLite: 32 hexadecimal digits): to make a UUID of each was measured to take twice as long
+    # as all the rest together.
     statement = (
-        sa.select(table.c.event_id, table.c.type)
-        .where(condition, table.c.event_id > sa.bindparam("after"))
-        .order_by(table.c.event_id)
+        sa.select(sa.type_coerce(event_id, sa.String).label("raw"), table.c.type)
+        .where(condition, event_id > sa.bindparam("after", type_=sa.Uuid()))
+        .order_by(event_id)
         .limit(CHUNK)
     )
     after = UUID(int=0)
     while rows := await reader.all(statement, {"after": after}):
-        yield rows
-        after = rows[-1]["event_id"]
+        found = [(_number(row["raw"]), row["type"]) for row in rows]
+        yield found
+        after = UUID(int=found[-1][0])
 
 
-async def _digests(chunks: AsyncIterator[Sequence[RowMapping]], bucket: int) -> dict[str, list[Bucket]]:
-    folded: dict[str, dict[int, tuple[int, int]]] = {}
-    async for rows in chunks:
-        for row in rows:
-            event_id: UUID = row["event_id"]
-            since = made_at(event_id) // bucket * bucket
-            buckets = folded.setdefault(row["type"], {})
-            count, total = buckets.get(since, (0, 0))
-            buckets[since] = (count + 1, (total + event_id.int) % MODULUS)
-    return {
-        name: [Bucket(since=since, count=count, digest=f"{total:032x}") for since, (count, total) in buckets.items()]
-        for name, buckets in sorted(folded.items())
-    }
+def _number(raw: str | UUID) -> int:
+    return int(raw, 16) if isinstance(raw, str) else raw.int
+
+
+async def _digests(chunks: AsyncIterator[Sequence[tuple[int, str]]], bucket: int) -> dict[str, list[Bucket]]:
+    """Sums are brought down to 128 bits at the end: they grow by a bit each time their number doubles."""
+    length = bucket * 1000 << _MILLISECONDS_AT
+    counts: Counter[tuple[str, int]] = Counter()
+    sums: defaultdict[tuple[str, int], int] = defaultdict(int)
+    async for chunk in chunks:
+        for event_id, wire_name in chunk:
+            key = (wire_name, event_id // length)
+            counts[key] += 1
+            sums[key] += event_id
+    found: dict[str, list[Bucket]] = {}
+    for (wire_name, number), count in sorted(counts.items()):
+        digest = f"{sums[wire_name, number] % MODULUS:032x}"
+        found.setdefault(wire_name, []).append(Bucket(since=number * bucket, count=count, digest=digest))
+    return found
 
 
 @dataclass(frozen=True, slots=True)

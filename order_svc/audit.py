@@ -3,9 +3,7 @@
 An order, its timeline and its events are read in one statement, so they are of one moment even on a busy store.
 """
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from itertools import pairwise
 from typing import Any, Final
@@ -14,8 +12,9 @@ from uuid import UUID
 import sqlalchemy as sa
 from fastapi import APIRouter
 from sqlalchemy.engine import RowMapping
+from starlette.responses import Response
 
-from chassis.audit_routes import PageCut, Running
+from chassis.audit_routes import PageCut, Running, as_json
 from chassis.auth import Operator
 from chassis.db import Reader
 from chassis.fields import Answer
@@ -90,77 +89,68 @@ async def read_figures(principal: Operator, runtime: Running) -> OrderAudit:
     )
 
 
-@router.get("/orders")
-async def read_orders(principal: Operator, runtime: Running, cut: PageCut) -> Page[OrderFigures]:
+@router.get("/orders", response_model=Page[OrderFigures])
+async def read_orders(principal: Operator, runtime: Running, cut: PageCut) -> Response:
     """Every order, by id."""
     kept_since = runtime.clock.now() - runtime.retention.outbox
-    return await order_page(runtime.reader, cut, events_since=kept_since)
+    return as_json(await order_page(runtime.reader, cut, events_since=kept_since))
 
 
 async def order_page(reader: Reader, cut: Cut, *, events_since: datetime) -> Page[OrderFigures]:
     """A page of orders. Events of orders placed before `events_since` may be pruned and are not looked at."""
-    records = _records(await reader.all(_history(cut)))
-    ids = sorted(records)
-    if not ids:
+    rows = await reader.all(cut.of(sa.select(orders), orders.c.id))
+    if not rows:
         return Page(items=[], next=None)
-    lines = sa.select(orders.c.id, orders.c.lines).where(orders.c.id.between(ids[0], ids[-1]))
-    for row in await reader.all(lines):  # lines never change, so they may be of another moment
+    ids = [row["id"] for row in rows]
+    records = {row["id"]: _Record(row) for row in rows}
+    for row in await reader.all(_HISTORY, {"first": ids[0], "last": ids[-1]}):
         if row["id"] in records:
-            records[row["id"]].lines = row["lines"]
-    return Page(items=[records[id_].figures(events_since) for id_ in ids], next=cut.next(ids))
+            records[row["id"]].take(row)
+    return Page(items=[record.figures(events_since) for record in records.values()], next=cut.next(ids))
 
 
-_COLUMNS: Final = tuple(column for column in orders.c if column.name != "lines")
-
-
-def _history(cut: Cut) -> sa.CompoundSelect[Any]:
-    """Each order's row, timeline entries and events, as rows of three kinds."""
-    page = cut.of(sa.select(*_COLUMNS), orders.c.id).cte("page")
-    outbox = RUNTIME.outbox
-    absent = [sa.cast(sa.null(), column.type).label(column.name) for column in _COLUMNS if column.name != "id"]
-
-    def rows(kind: str, n: Any, what: Any, at: Any, *columns: Any) -> sa.Select[Any]:
-        named = (sa.literal(kind).label("kind"), n.label("n"), what.label("what"), at.label("at"))
-        return sa.select(*named, page.c.id, *columns)
-
+def _history() -> sa.CompoundSelect[Any]:
+    """The timeline entries and events of a range of orders, each with the order as it was at that moment."""
+    o, outbox = orders.c, RUNTIME.outbox
+    wanted = o.id.between(sa.bindparam("first"), sa.bindparam("last"))
+    order = (o.id, o.status, o.version, o.entries)
+    entry = (sa.literal(False).label("is_event"), timeline.c.seq.label("n"), timeline.c.status.label("what"))
+    event = (sa.literal(True).label("is_event"), outbox.c.aggregate_version.label("n"), outbox.c.type.label("what"))
     return sa.union_all(
-        rows("order", page.c.version, page.c.status, page.c.placed_at, *(page.c[c.name] for c in _COLUMNS[1:])),
-        rows("entry", timeline.c.seq, timeline.c.status, timeline.c.at, *absent).join(
-            timeline, timeline.c.order_id == page.c.id
-        ),
-        rows("event", outbox.c.aggregate_version, outbox.c.type, outbox.c.created_at, *absent).join(
-            outbox, outbox.c.correlation_id == page.c.id
-        ),
+        sa.select(*order, *entry, timeline.c.at).outerjoin(timeline, timeline.c.order_id == o.id).where(wanted),
+        sa.select(*order, *event, outbox.c.created_at).join(outbox, outbox.c.correlation_id == o.id).where(wanted),
     )
 
 
-def _records(rows: Sequence[RowMapping]) -> dict[UUID, "_Record"]:
-    found: dict[UUID, _Record] = defaultdict(_Record)
-    for row in rows:
-        record = found[row["id"]]
-        match row["kind"]:
-            case "order":
-                record.row = row
-            case "entry":
-                record.entries.append((row["n"], row["what"]))
-                record.moved_at.append(row["at"])
-            case _:
-                record.events.append((row["n"], row["what"]))
-    return found
+_HISTORY: Final = _history()
 
 
-@dataclass(slots=True)
 class _Record:
-    """All that is written about one order, unsorted."""
+    """All that is written about one order."""
 
-    row: RowMapping | dict[str, Any] = field(default_factory=dict)
-    lines: list[dict[str, Any]] = field(default_factory=list)
-    entries: list[tuple[int, str]] = field(default_factory=list)
-    events: list[tuple[int, str]] = field(default_factory=list)
-    moved_at: list[datetime] = field(default_factory=list)
+    def __init__(self, row: RowMapping) -> None:
+        self._row = row
+        self._moved_at: datetime = row["placed_at"]
+        self._order: tuple[OrderStatus, int, int] = (S(row["status"]), row["version"], row["entries"])
+        """Status, version and number of entries at the moment the history is of."""
+        self._entries: list[tuple[int, OrderStatus]] = []
+        self._events: list[tuple[int, str]] = []
+
+    def take(self, row: RowMapping) -> None:
+        """An entry or event, or the sign that there is no entry."""
+        self._order = (S(row["status"]), row["version"], row["entries"])
+        if row["is_event"]:
+            self._events.append((row["n"], row["what"]))
+        elif row["n"] is not None:
+            self._entries.append((row["n"], S(row["what"])))
+            self._moved_at = max(self._moved_at, row["at"])
 
     def figures(self, events_since: datetime) -> OrderFigures:
-        row = self.row
+        """The order, and what its records say against it."""
+        row = self._row
+        flaws = [*self._timeline_flaws(), *self._total_flaws()]
+        if row["placed_at"] > events_since:
+            flaws += self._event_flaws()
         return OrderFigures(
             id=row["id"],
             user_id=row["user_id"],
@@ -172,50 +162,46 @@ class _Record:
             refunded=row["refunded_amount"],
             payment_id=row["payment_id"],
             placed_at=row["placed_at"],
-            moved_at=max(self.moved_at, default=row["placed_at"]),
+            moved_at=self._moved_at,
             deadline_at=row["deadline_at"],
-            lines=[QuantityLine(sku=line["sku"], quantity=line["quantity"]) for line in self.lines],
-            flaws=[*self._timeline_flaws(), *self._total_flaws(), *self._event_flaws(events_since)],
+            lines=[QuantityLine(sku=line["sku"], quantity=line["quantity"]) for line in row["lines"]],
+            flaws=flaws,
         )
 
     def _total_flaws(self) -> Iterator[str]:
-        total = sum(line["unit_price"] * line["quantity"] for line in self.lines)
-        if total != self.row["total_amount"]:
-            yield f"its lines are worth {total}, its total is {self.row['total_amount']}"
+        total = sum(line["unit_price"] * line["quantity"] for line in self._row["lines"])
+        if total != self._row["total_amount"]:
+            yield f"its lines are worth {total}, its total is {self._row['total_amount']}"
 
     def _timeline_flaws(self) -> Iterator[str]:
         """1, 2, 3 … without a hole, from pending on along the transitions, ending where the order is."""
-        self.entries.sort()
-        if [seq for seq, _ in self.entries] != list(range(1, self.row["entries"] + 1)):
-            yield f"its timeline is not 1 to {self.row['entries']}"
+        status, _, number = self._order
+        self._entries.sort()
+        if [seq for seq, _ in self._entries] != list(range(1, number + 1)):
+            yield f"its timeline is not 1 to {number}"
             return
-        statuses = [S(status) for _, status in self.entries]
-        if not statuses or statuses[0] is not S.PENDING or statuses[-1] is not self.row_status:
-            yield f"its timeline does not lead from pending to {self.row_status.value}"
+        statuses = [entry for _, entry in self._entries]
+        if not statuses or statuses[0] is not S.PENDING or statuses[-1] is not status:
+            yield f"its timeline does not lead from pending to {status.value}"
         for before, after in pairwise(statuses):
             # One fact may be two moves: a capture that overtook its authorisation confirms, too.
             if before is not after and not TRANSITIONS.leads_to(before, after):
                 yield f"its timeline goes from {before.value} to {after.value}"
 
-    def _event_flaws(self, events_since: datetime) -> Iterator[str]:
+    def _event_flaws(self) -> Iterator[str]:
         """As many events as versions, numbered without a hole, and they explain the status move by move."""
-        if self.row["placed_at"] <= events_since:
+        status, version, _ = self._order
+        self._events.sort()
+        if [number for number, _ in self._events] != list(range(1, version + 1)):
+            yield f"its events are not versions 1 to {version}"
             return
-        self.events.sort()
-        if [version for version, _ in self.events] != list(range(1, self.row["version"] + 1)):
-            yield f"its events are not versions 1 to {self.row['version']}"
-            return
-        status: OrderStatus | None = None
-        for _, wire_name in self.events:
+        reached: OrderStatus | None = None
+        for _, wire_name in self._events:
             after = _ENDS_IN[wire_name]
-            if after is S.CANCELLED and status is S.PAID:
+            if after is S.CANCELLED and reached is S.PAID:
                 after = S.REFUNDING  # cancelled after payment: the event says so with `refund`
-            if (status is None and after is not S.PENDING) or (status and not TRANSITIONS.allows(status, after)):
-                yield f"its events go from {status.value if status else 'nothing'} to {after.value}"
-            status = after
-        if status is not self.row_status:
-            yield f"it is {self.row_status.value}, but its events end with {status.value if status else 'nothing'}"
-
-    @property
-    def row_status(self) -> OrderStatus:
-        return S(self.row["status"])
+            if (reached is None and after is not S.PENDING) or (reached and not TRANSITIONS.allows(reached, after)):
+                yield f"its events go from {reached.value if reached else 'nothing'} to {after.value}"
+            reached = after
+        if reached is not status:
+            yield f"it is {status.value}, but its events end with {reached.value if reached else 'nothing'}"

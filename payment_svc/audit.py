@@ -12,8 +12,9 @@ from uuid import UUID
 import sqlalchemy as sa
 from fastapi import APIRouter
 from sqlalchemy.engine import RowMapping
+from starlette.responses import Response
 
-from chassis.audit_routes import PageCut, Running
+from chassis.audit_routes import PageCut, Running, as_json
 from chassis.auth import Operator
 from chassis.db import Reader
 from chassis.fields import Answer
@@ -78,10 +79,10 @@ async def read_figures(principal: Operator, runtime: Running) -> Audit:
     return await audit(runtime)
 
 
-@router.get("/orders")
-async def read_orders(principal: Operator, runtime: Running, cut: PageCut) -> Page[OrderFigures]:
+@router.get("/orders", response_model=Page[OrderFigures])
+async def read_orders(principal: Operator, runtime: Running, cut: PageCut) -> Response:
     """The money of every order that was ever payable, by the order's id."""
-    return await order_page(runtime.reader, cut)
+    return as_json(await order_page(runtime.reader, cut))
 
 
 async def audit(runtime: Runtime[Any]) -> Audit:

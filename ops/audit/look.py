@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from typing import Any, Final
 
+from chassis.figures import MAX_LISTED
 from contracts.registry import SERVICES
 from ops.audit import messages
 from ops.audit.findings import Look
@@ -70,13 +71,16 @@ async def _used_keys(source: Source, service: str) -> UsedKeys:
 
 
 async def _chunks(source: Source) -> AsyncIterator[Chunk]:
-    """All orders and what is known about them, in ranges that end where a page of orders does."""
+    """All orders and what is known about them, in ranges that end where a page of orders does.
+
+    The others have hardly more rows in a range than there are orders, so one large page of theirs holds it.
+    """
     after: str | None = None
     async for page in pages(source, "order", "/orders"):
         until = page["next"]
         stock, money = await asyncio.gather(
-            rows(source, "catalog", "/reservations", after=after, until=until),
-            rows(source, "payment", "/orders", after=after, until=until),
+            rows(source, "catalog", "/reservations", after=after, until=until, limit=MAX_LISTED),
+            rows(source, "payment", "/orders", after=after, until=until, limit=MAX_LISTED),
         )
         yield Chunk(tuple(page["items"]), tuple(stock), tuple(money))
         after = until
