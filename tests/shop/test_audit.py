@@ -40,6 +40,15 @@ async def an_inbox_forgot(vandal: Vandal, sold: Sold) -> Accused:
     return {(Check.MESSAGES, str(event_id))}
 
 
+async def an_inbox_has_another(vandal: Vandal, sold: Sold) -> Accused:
+    """As many ids as were sent, of the same minute: only the set is another."""
+    event_id = await vandal.event("order", "order.placed.v1", sold.paid)
+    another = UUID(int=event_id.int ^ 1)
+    inbox = vandal.tables("catalog").inbox
+    await vandal.execute("catalog", inbox.update().where(inbox.c.event_id == event_id).values(event_id=another))
+    return {(Check.MESSAGES, str(event_id)), (Check.MESSAGES, str(another))}
+
+
 async def an_outbox_forgot(vandal: Vandal, sold: Sold) -> Accused:
     """Its readers handled what nobody sent, and the order has a version without an event."""
     event_id = await vandal.event("order", "order.confirmed.v1", sold.paid)
@@ -65,7 +74,8 @@ async def an_event_of_a_key_is_lost(vandal: Vandal, sold: Sold) -> Accused:
 
 
 async def an_event_is_stuck(vandal: Vandal, sold: Sold) -> Accused:
-    event_id = await vandal.event("order", "order.paid.v1", sold.paid)
+    """The broker took it without our knowing: its readers have handled it, which is no event from nowhere."""
+    event_id = await vandal.event("order", "order.confirmed.v1", sold.paid)
     outbox = vandal.tables("order").outbox
     stuck = {"published_at": None, "available_at": FAR, "created_at": datetime.now(UTC) - LONG_AGO}
     await vandal.execute("order", outbox.update().where(outbox.c.event_id == event_id).values(stuck))
@@ -199,6 +209,7 @@ async def a_revocation_nobody_was_told(vandal: Vandal, sold: Sold) -> Accused:
 
 TAMPERS: Final[tuple[Tamper, ...]] = (
     an_inbox_forgot,
+    an_inbox_has_another,
     an_outbox_forgot,
     an_event_from_nowhere,
     an_event_of_a_key_is_lost,
