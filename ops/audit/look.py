@@ -13,7 +13,7 @@ from contracts.registry import SERVICES
 from ops.audit import messages
 from ops.audit.findings import Look
 from ops.audit.messages import Bucket, Channel, Gap
-from ops.audit.orders import Chunk
+from ops.audit.orders import Chunk, ProviderBooks
 from ops.audit.people import MADE_BY, UsedKeys
 from ops.audit.source import Row, Source, pages, path_of, rows
 from ops.audit.tally import HOUR, Tally
@@ -25,7 +25,7 @@ async def look(source: Source) -> Look:
     """Everything once. Raises what the source raises: a service or the broker could not be asked."""
     summaries = await _summaries(source)
     keys = {service: await _used_keys(source, service) for service in MADE_BY}
-    tally = Tally(summaries, keys, await _charges(source))
+    tally = Tally(summaries, keys, await _provider_books(source))
     async for chunk in _chunks(source):
         tally.take(chunk)
     tally.take_users([row["id"] async for page in pages(source, "auth", "/users") for row in page["items"]])
@@ -50,17 +50,24 @@ async def _summaries(source: Source) -> Mapping[str, Row]:
     return dict(zip(SERVICES, found, strict=True))
 
 
-async def _charges(source: Source) -> dict[str, Row] | None:
-    """The provider's own list by payment, None if it cannot be had.
+async def _provider_books(source: Source) -> ProviderBooks | None:
+    """The provider's own books, None if they cannot be had or are known to have gaps.
 
-    `GET /payments/audit/provider`, in pages as all lists here, of
-    `{"payment_id", "captured", "refunded", "captures", "status"}`: amounts in minor units, `captures` how often money
-    was taken. A payment_svc without that route answers 404.
+    `GET /payments/audit/provider` answers a page: `payments`, each `{"payment_id", "reference", "captured", "refunded",
+    "captures", "status"}` with amounts in minor units and `captures` how often money was taken; `next_cursor`, to be
+    given back as `cursor`; `complete`, false if this provider forgets; and `discrepancies`, what payment_svc has found
+    itself, each `{"reference", "difference", "state", "payment_id", "order_id", "detail"}`.
     """
-    found: dict[str, Row] | None = None
-    async for page in pages(source, "payment", "/provider"):
-        found = (found or {}) | {row["payment_id"]: row for row in page["items"]}
-    return found
+    charges: dict[str, Row] = {}
+    cursor: str | None = None
+    while True:
+        page = await source.get("payment", path_of("payment", "/provider", cursor=cursor))
+        if page is None or not page["complete"]:
+            return None
+        charges |= {row["payment_id"] or row["reference"]: row for row in page["payments"]}
+        cursor = page["next_cursor"]
+        if cursor is None:
+            return ProviderBooks(charges, page["discrepancies"])
 
 
 async def _used_keys(source: Source, service: str) -> UsedKeys:

@@ -4,7 +4,7 @@ Both sides fold their ids by type and by the time inside the id into a count and
 to be equal without sending them; `differing` says where they are not, and only there the ids are asked for.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -61,6 +61,11 @@ class Gap:
     about: str | None
     from_nowhere: bool = False
 
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The event, and the order it is about."""
+        return (self.event_id,) if self.about is None else (self.event_id, self.about)
+
 
 Digests = Mapping[str, Row]
 """Each service's answer at `/audit/messages`."""
@@ -103,14 +108,23 @@ def gaps(channel: Channel, outbox: Iterable[Row], inbox: Iterable[Row]) -> Itera
         yield Gap(channel, event_id, datetime.fromisoformat(row["at"]), None, from_nowhere=True)
 
 
-def judged(found: Iterable[Gap], broker: BrokerFigures | None, now: datetime) -> list[Finding]:
-    """Each gap as a finding: from nowhere, dead letter, on its way, or lost."""
-    return [_finding(gap, broker, now) for gap in found]
+def judged(
+    found: Iterable[Gap], broker: BrokerFigures | None, discarded: Mapping[str, Set[str]], now: datetime
+) -> list[Finding]:
+    """Each gap as a finding: from nowhere, discarded by an operator (ids by reader), dead, on its way, or lost."""
+    return [
+        _discarded(gap, now) if gap.event_id in discarded.get(gap.channel.reader, ()) else _finding(gap, broker, now)
+        for gap in found
+    ]
+
+
+def _discarded(gap: Gap, now: datetime) -> Finding:
+    text = f"{gap.channel.wire_name} {gap.event_id} was a dead letter of {gap.channel.reader} and was discarded"
+    return Finding(Check.MESSAGES, text, gap.ids, Kind.NOTE, max(0, int((now - gap.at).total_seconds())))
 
 
 def _finding(gap: Gap, broker: BrokerFigures | None, now: datetime) -> Finding:
-    channel, age = gap.channel, max(timedelta(), now - gap.at)
-    ids = (gap.event_id,) if gap.about is None else (gap.event_id, gap.about)
+    channel, age, ids = gap.channel, max(timedelta(), now - gap.at), gap.ids
     name = f"{channel.wire_name} {gap.event_id}"
     if gap.from_nowhere:
         text = f"{name} was handled by {channel.reader}, but {channel.producer} never sent it"

@@ -1,10 +1,10 @@
 """Orders beside what catalog and payment did for them: stock, money, deadlines. Pure: figures in, findings out."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from ops.audit.findings import Check, Finding, Kind
 from ops.audit.source import Row
@@ -181,11 +181,19 @@ def totals(sums: Mapping[tuple[str, str, str], int], figures: Row) -> Iterator[F
                 yield Finding(Check.MONEY, f"Σ {what} {currency}: {said}")
 
 
-def provider(chunk: Chunk, charges: dict[str, Row]) -> Iterator[Finding]:
-    """Each payment beside the provider's own row of it, which is taken out of `charges`."""
+@dataclass(frozen=True, slots=True)
+class ProviderBooks:
+    """`charges` by our payment id (by the provider's reference, if it names none); what payment_svc found itself."""
+
+    charges: dict[str, Row]
+    discrepancies: Sequence[Row]
+
+
+def provider(chunk: Chunk, books: ProviderBooks) -> Iterator[Finding]:
+    """Each payment beside the provider's own row of it, which is taken out of the books."""
     for row in chunk.money:
         for payment in row["payments"]:
-            charge = charges.pop(payment["id"], None)
+            charge = books.charges.pop(payment["id"], None)
             for difference in _provider_differences(payment, charge):
                 ids = (row["order_id"], payment["id"])
                 yield Finding(Check.PROVIDER, f"payment {payment['id']} {difference}", ids, between=True)
@@ -200,10 +208,14 @@ def _provider_differences(payment: Row, charge: Row | None) -> Iterator[str]:
         yield f"was captured {charge['captures']} times at the provider"
 
 
-def unknown_charges(charges: Iterable[Row]) -> Iterator[Finding]:
-    """What the provider took for payments we do not have."""
-    for charge in charges:
+def rest_of_books(books: ProviderBooks) -> Iterator[Finding]:
+    """What the provider took for payments we do not have, and what payment_svc wants an operator to decide."""
+    for name, charge in books.charges.items():
         if charge["captured"]:
-            payment_id: Any = charge["payment_id"]
-            text = f"payment {payment_id}: the provider took {charge['captured']}, payment_svc does not know it"
-            yield Finding(Check.PROVIDER, text, (payment_id,))
+            text = f"payment {name}: the provider took {charge['captured']}, payment_svc does not know it"
+            yield Finding(Check.PROVIDER, text, (name,))
+    for row in books.discrepancies:
+        ids = tuple(row[name] for name in ("order_id", "payment_id", "reference") if row[name])
+        text = f"{row['reference']}: {row['difference']} differs at the provider ({row['detail']})"
+        kind = Kind.BREACH if row["state"] == "open" else Kind.NOTE
+        yield Finding(Check.PROVIDER, text, ids, kind)

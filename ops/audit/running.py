@@ -18,6 +18,8 @@ MANAGEMENT_STALE_SECONDS: Final = 10
 MAX_LETTERS: Final = 1_000
 """Dead letters to read per queue; ids beyond it stay unknown."""
 
+_PROVIDER_UNAVAILABLE: Final = "/problems/provider-unavailable"
+
 Ask = Callable[[str, str], Awaitable[httpx.Response]]
 """A GET as operator: of a service, at a path."""
 Management = Callable[[], ManagementApi]
@@ -34,7 +36,9 @@ class HttpSource:
     async def get(self, service: str, path: str) -> Any:
         """Raises: httpx.HTTPError."""
         answer = await self._ask(service, path)
-        return None if answer.status_code == 404 else answer.raise_for_status().json()
+        if answer.status_code == 404 or (answer.status_code == 503 and _PROVIDER_UNAVAILABLE in answer.text):
+            return None
+        return answer.raise_for_status().json()
 
     async def broker(self) -> BrokerFigures | None:
         """Raises: ManagementError."""

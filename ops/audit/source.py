@@ -34,7 +34,7 @@ class Source(Protocol):
     """A shop to ask, as an operator."""
 
     async def get(self, service: str, path: str) -> Any:
-        """The JSON document at `path` of a service; None if it has no such route (404)."""
+        """The JSON document at `path` of a service; None if it has none: no such route, or no provider to ask now."""
         ...
 
     async def broker(self) -> BrokerFigures | None:

@@ -1,14 +1,14 @@
 """What one look has seen so far: takes the figures as they are read, runs the checks over them. Pure."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from datetime import datetime, timedelta
 from typing import Final
 
 from ops.audit import messages, orders, people
 from ops.audit.findings import Check, Finding, Kind, Look, excused
 from ops.audit.messages import Gap
-from ops.audit.orders import Chunk, Sums
+from ops.audit.orders import Chunk, ProviderBooks, Sums
 from ops.audit.people import UsedKeys
 from ops.audit.source import BrokerFigures, Row
 
@@ -23,12 +23,10 @@ class Tally:
     """One look in the making. Feed it in the order of its methods; `look` is what came of it.
 
     `summaries` are the services' answers at `/audit`. `keys`, by service, were read before the orders, so whatever they
-    made must be seen. `charges`, by payment, is the provider's own list, None if there is none to be had.
+    made must be seen. `books` are the provider's own, None if they cannot be had.
     """
 
-    def __init__(
-        self, summaries: Mapping[str, Row], keys: Mapping[str, UsedKeys], charges: dict[str, Row] | None
-    ) -> None:
+    def __init__(self, summaries: Mapping[str, Row], keys: Mapping[str, UsedKeys], books: ProviderBooks | None) -> None:
         self.summaries = summaries
         self.now = max(datetime.fromisoformat(summary["at"]) for summary in summaries.values())
         self.messages_since = self._compared_since()
@@ -36,7 +34,7 @@ class Tally:
         self.buyers: dict[str, str] = {}
         """The user of each order seen, with one of their orders."""
         self._keys = keys
-        self._charges = charges
+        self._books = books
         self._findings: list[Finding] = []
         self._compared: Counter[Check] = Counter()
         self._under_way: set[str] = set()
@@ -86,8 +84,8 @@ class Tally:
         self._add(Check.RESERVATIONS, len(chunk.reservations), orders.reservations(chunk))
         self._add(Check.MONEY, number, orders.money(chunk))
         self._add(Check.LEDGER, payments, orders.ledger(chunk))
-        if self._charges is not None:
-            self._add(Check.PROVIDER, payments, orders.provider(chunk, self._charges))
+        if self._books is not None:
+            self._add(Check.PROVIDER, payments, orders.provider(chunk, self._books))
         orders.add_up(self._sums, chunk)
         for order in chunk.orders:
             self.buyers.setdefault(order["user_id"], order["id"])
@@ -107,11 +105,18 @@ class Tally:
 
     def take_messages(self, compared: int, gaps: Iterable[Gap], broker: BrokerFigures | None) -> None:
         """Where two services' ids differ, and the broker's figures, read after those."""
-        judged = messages.judged(gaps, broker, self.now)
+        judged = messages.judged(gaps, broker, self._discarded(), self.now)
         self._add(Check.MESSAGES, compared, judged)
         self._under_way |= {finding.ids[-1] for finding in judged if finding.kind is Kind.MOVING}
         if broker is not None:
             self._add(Check.BROKER, len(broker.consumers), messages.queues(broker))
+
+    def _discarded(self) -> Mapping[str, Set[str]]:
+        """By service the events whose dead letter an operator threw away, where a service tells."""
+        told = {service: summary.get("discarded", {}) for service, summary in self.summaries.items()}
+        return {
+            service: {event_id for ids in by_type.values() for event_id in ids} for service, by_type in told.items()
+        }
 
     def look(self) -> Look:
         """What is left to compare when all is read; sums only if nothing is under way, for they hold at rest only."""
@@ -119,8 +124,8 @@ class Tally:
             at = datetime.fromisoformat(self.summaries[service]["at"])
             found = people.keys(service, used.rows, self._made[service], self.keys_since, at)
             self._add(Check.KEYS, len(used.rows), found)
-        if self._charges is not None:
-            self._add(Check.PROVIDER, 0, orders.unknown_charges(self._charges.values()))
+        if self._books is not None:
+            self._add(Check.PROVIDER, 0, orders.rest_of_books(self._books))
         unlisted = any(finding.check is Check.OUTBOX and not finding.ids for finding in self._findings)
         if not self._under_way and not unlisted:
             self._add(Check.MONEY, 0, orders.totals(self._sums, self.summaries["payment"]))

@@ -104,6 +104,8 @@ class AuditedShop:
     reservations: list[dict[str, Any]] = field(default_factory=lambda: [a_reservation()])
     money: list[dict[str, Any]] = field(default_factory=lambda: [some_money()])
     charges: list[dict[str, Any]] | None = None
+    discrepancies: list[dict[str, Any]] = field(default_factory=list)
+    provider_remembers: bool = True
     users: list[str] = field(default_factory=lambda: [USER])
     keys: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     sent: dict[tuple[str, str], list[Message]] = field(default_factory=lambda: defaultdict(list))
@@ -147,14 +149,29 @@ class AuditedShop:
             return self._ids(service, what.rpartition("/")[2], asked)
         if what == "/keys":
             return {"items": self.keys[service], "kept_since": (NOW - timedelta(days=2)).isoformat(), "next": None}
-        lists: dict[str, tuple[list[dict[str, Any]] | None, str]] = {
+        if what == "/provider":
+            return self._provider_page(asked)
+        lists: dict[str, tuple[list[dict[str, Any]], str]] = {
             "/users": ([{"id": user_id} for user_id in self.users], "id"),
             "/reservations": (self.reservations, "order_id"),
             "/orders": (self.orders, "id") if service == "order" else (self.money, "order_id"),
-            "/provider": (self.charges, "payment_id"),
         }
         rows, key = lists[what]
-        return None if rows is None else self._page(rows, key, asked)
+        return self._page(rows, key, asked)
+
+    def _provider_page(self, asked: dict[str, str]) -> dict[str, Any] | None:
+        """Its pages go by a cursor of its own: here, how many rows were told."""
+        if self.charges is None:
+            return None
+        begin = int(asked.get("cursor", "0"))
+        end = begin + self.page
+        more = end < len(self.charges)
+        return {
+            "payments": self.charges[begin:end],
+            "complete": self.provider_remembers,
+            "next_cursor": str(end) if more else None,
+            "discrepancies": self.discrepancies,
+        }
 
     def _page(self, rows: list[dict[str, Any]], key: str, asked: dict[str, str]) -> dict[str, Any]:
         within = [row for row in rows if asked.get("after", "") < row[key] <= asked.get("until", "g")]

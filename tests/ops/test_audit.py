@@ -162,6 +162,14 @@ class TestMessages:
         assert [finding.check for finding in found.of(Kind.NOTE)] == [Check.MESSAGES, Check.BROKER]
         assert all(dead.id in finding.ids for finding in found.of(Kind.NOTE))
 
+    async def test_a_letter_thrown_away_is_worth_knowing(self) -> None:
+        shop = AuditedShop()
+        thrown_away = shop.received["catalog", PLACED].pop()
+        shop.summaries["catalog"]["discarded"] = {PLACED: [thrown_away.id]}
+        found = await look(shop)
+        assert found.of(Kind.BREACH) == []
+        assert [finding.ids for finding in found.of(Kind.NOTE)] == [(thrown_away.id, ORDER)]
+
     @pytest.mark.parametrize(
         ("queues", "age", "kind"),
         [
@@ -274,10 +282,10 @@ class TestUnderWay:
 
 
 class TestProvider:
-    """Its own ledger, if payment_svc can show it: `{payment_id, captured, refunded, captures, status}`."""
+    """Its own books, if payment_svc can show them."""
 
     def charge(self, **differences: Any) -> dict[str, Any]:
-        charge = {"payment_id": PAYMENT, "captured": 2000, "refunded": 0, "captures": 1, "status": "captured"}
+        charge = {"payment_id": PAYMENT, "reference": "pi_1", "captured": 2000, "refunded": 0, "captures": 1}
         return charge | differences
 
     async def test_equal(self) -> None:
@@ -291,6 +299,7 @@ class TestProvider:
             ([{"captured": 1999}], PAYMENT, "1999 and 0 at the provider"),
             ([{"captures": 2}], PAYMENT, "captured 2 times at the provider"),
             ([{"captured": 2000}, {"payment_id": OTHER}], OTHER, "payment_svc does not know it"),
+            ([{"captured": 2000}, {"payment_id": None, "reference": "pi_2"}], "pi_2", "payment_svc does not know it"),
         ],
     )
     async def test_different(self, charges: list[dict[str, Any]], accused: str, said: str) -> None:
@@ -298,3 +307,19 @@ class TestProvider:
         found = await one(AuditedShop(charges=rows))
         assert (found.check, accused in found.ids) == (Check.PROVIDER, True)
         assert said in found.text
+
+    async def test_in_pages(self) -> None:
+        nothing_taken = [self.charge(payment_id=an_id(n), captured=0, captures=0) for n in range(30, 34)]
+        shop = AuditedShop(charges=[*nothing_taken, self.charge()], page=2)
+        assert (await look(shop)).findings == ()
+
+    async def test_books_with_gaps_prove_nothing(self) -> None:
+        """The simulated provider forgets with its process."""
+        found = await look(AuditedShop(charges=[], provider_remembers=False))
+        assert (found.findings, Check.PROVIDER in found.compared) == ((), False)
+
+    @pytest.mark.parametrize(("state", "kind"), [("open", Kind.BREACH), ("suspected", Kind.NOTE)])
+    async def test_what_payment_svc_found_itself(self, state: str, kind: Kind) -> None:
+        row = {"reference": "pi_1", "difference": "held", "state": state, "payment_id": PAYMENT, "order_id": ORDER}
+        shop = AuditedShop(charges=[self.charge()], discrepancies=[row | {"detail": "held here, not there"}])
+        assert (await one(shop, kind)).ids == (ORDER, PAYMENT, "pi_1")
