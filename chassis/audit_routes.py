@@ -106,11 +106,19 @@ def audit_routes(prefix: str) -> APIRouter:
 
     @router.get("/keys")
     async def keys(
-        principal: Operator, runtime: Running, after: Annotated[str | None, Query(max_length=700)] = None
+        principal: Operator,
+        runtime: Running,
+        after: Annotated[str | None, Query(max_length=700)] = None,
+        limit: Annotated[int, Query(ge=1, le=MAX_LISTED)] = MAX_LISTED,
     ) -> UsedKeys:
         """What the kept idempotency keys made."""
-        kept_since = runtime.clock.now() - runtime.retention.idempotency_keys
-        return await _used_keys(runtime.reader, _tables(runtime).idempotency, after, kept_since)
+        table, now = _tables(runtime).idempotency, runtime.clock.now()
+        rows = await _used_keys(runtime.reader, table, after, limit)
+        return UsedKeys(
+            kept_since=now - runtime.retention.idempotency_keys,
+            items=[UsedKey(at=row["created_at"], route=row["route"], made=_made(row)) for row in rows],
+            next=_encode_cursor(rows[-1]) if len(rows) == limit else None,
+        )
 
     return router
 
@@ -124,7 +132,7 @@ def _tables(runtime: Runtime[Any]) -> RuntimeTables:
     return runtime.definition.tables
 
 
-async def _used_keys(reader: Reader, table: sa.Table, after: str | None, kept_since: datetime) -> UsedKeys:
+async def _used_keys(reader: Reader, table: sa.Table, after: str | None, limit: int) -> Sequence[RowMapping]:
     t = table.c
     place = (t.user_id, t.route, t.key)
     head = sa.func.substr(t.body, 1, _HEAD).label("head")
@@ -133,12 +141,7 @@ async def _used_keys(reader: Reader, table: sa.Table, after: str | None, kept_si
     statement = sa.select(*place, t.created_at, t.resource_id, head).where(named)
     if after is not None:
         statement = statement.where(sa.tuple_(*place) > sa.tuple_(*_decode_cursor(after)))
-    rows = await reader.all(statement.order_by(*place).limit(MAX_LISTED))
-    return UsedKeys(
-        kept_since=kept_since,
-        items=[UsedKey(at=row["created_at"], route=row["route"], made=_made(row)) for row in rows],
-        next=_encode_cursor(rows) if len(rows) == MAX_LISTED else None,
-    )
+    return await reader.all(statement.order_by(*place).limit(limit))
 
 
 def _made(row: RowMapping) -> UUID | None:
@@ -149,8 +152,7 @@ def _made(row: RowMapping) -> UUID | None:
     return UUID(found[1]) if found else None
 
 
-def _encode_cursor(rows: Sequence[RowMapping]) -> str:
-    last = rows[-1]
+def _encode_cursor(last: RowMapping) -> str:
     place = [str(last["user_id"]), last["route"], last["key"]]
     return base64.urlsafe_b64encode(json.dumps(place).encode()).decode().rstrip("=")
 

@@ -9,7 +9,9 @@ from uuid import UUID, uuid4
 
 from auth_svc.store import refresh_tokens, sessions, users
 from catalog_svc.tables import reservations, stock_ledger
+from contracts.registry import SERVICES
 from ops.audit import Check, Finding, Kind, audit, look
+from ops.audit.source import path_of, rows
 from order_svc.store import orders, timeline
 from payment_svc.tables import ledger, operations, payments
 from tests.shop.shop import Shop, Visitor
@@ -259,6 +261,36 @@ def _named(found: list[Finding], expected: Accused) -> bool:
         if (finding.check, accused_id) in expected
     }
     return named == expected
+
+
+LISTS: Final[tuple[tuple[str, str, dict[str, str]], ...]] = (
+    ("auth", "/users", {}),
+    ("catalog", "/reservations", {}),
+    ("order", "/orders", {}),
+    ("order", "/keys", {}),
+    ("payment", "/orders", {}),
+    ("payment", "/keys", {}),
+    ("order", "/messages/sent", {"type": "order.placed.v1"}),
+    ("catalog", "/messages/received", {"type": "order.placed.v1"}),
+)
+
+
+async def test_pages_of_one_are_the_whole_list_and_operators_only(shop: Shop) -> None:
+    await _sold(shop)
+    source, operator, customer = await shop.source(), await shop.operator(), await shop.register("elsa")
+    for service, what, parameters in LISTS:
+        whole = await rows(source, service, what, **parameters)
+        assert len(whole) >= 2 - (what == "/keys" and service == "payment"), what
+        assert await rows(source, service, what, limit=1, **parameters) == whole, what
+    paths = [path_of(service, what, **parameters) for service, what, parameters in LISTS]
+    paths += [path_of(service, what) for service in SERVICES for what in ("", "/messages", "/keys")]
+    for path in paths:
+        assert (await shop.request("GET", path)).status_code == 401, path
+        assert (await shop.request("GET", path, headers=customer.headers)).status_code == 403, path
+    for forged in ("x", "WzFd", "bnVsbA", "é", "WyJhIiwgImIiLCAiYyJd"):
+        path = path_of("order", "/keys", after=forged)
+        answer = await shop.request("GET", path, headers=operator.headers)
+        assert (answer.status_code, answer.json()["type"]) == (400, "/problems/bad-cursor"), forged
 
 
 async def _sold(shop: Shop) -> Sold:
