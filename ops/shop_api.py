@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import httpx
@@ -12,6 +12,8 @@ from chassis.transport.amqp import journal_end, read_journal
 from contracts.envelope import Envelope, UndecodableEventError, decode
 from ops.broker import ManagementApi, ManagementError
 from ops.config import ShopConfig, read_state
+
+LONG_SECONDS: Final = 60.0
 
 
 class ShopNotRunningError(Exception):
@@ -38,9 +40,13 @@ class ShopApi:
         return result
 
     async def get(self, service: str, path: str) -> httpx.Response:
-        """A GET as operator."""
-        headers = {"Authorization": f"Bearer {await self._access_token()}"}
-        return await self._http.get(f"{self.state['services'][service]}{path}", headers=headers)
+        """A GET as operator. Figures of a large shop take their time; a login that has run out is renewed."""
+        url = f"{self.state['services'][service]}{path}"
+        answer = await self._http.get(url, headers=await self._headers(), timeout=LONG_SECONDS)
+        if answer.status_code == 401:
+            self._token = None
+            answer = await self._http.get(url, headers=await self._headers(), timeout=LONG_SECONDS)
+        return answer
 
     def queues(self) -> list[dict[str, Any]] | None:
         """The broker's queues with their figures; None if its management API is not ours to ask.
@@ -73,6 +79,9 @@ class ShopApi:
             if delivery.stream_offset is not None and delivery.stream_offset >= end:
                 break
         return found
+
+    async def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {await self._access_token()}"}
 
     async def _access_token(self) -> str:
         if self._token is None:

@@ -19,6 +19,7 @@ from ops.audit.source import Row, Source, pages, path_of, rows
 from ops.audit.tally import HOUR, Tally
 
 _MINUTE: Final = 60
+_AT_ONCE: Final = 24 * HOUR
 
 
 async def look(source: Source) -> Look:
@@ -29,7 +30,7 @@ async def look(source: Source) -> Look:
     async for chunk in _chunks(source):
         tally.take(chunk)
     tally.take_users([row["id"] async for page in pages(source, "auth", "/users") for row in page["items"]])
-    digests = await _digests(source, since=int(tally.messages_since.timestamp()), bucket=HOUR)
+    digests = await _all_digests(source, int(tally.messages_since.timestamp()), int(tally.now.timestamp()))
     gaps = await _gaps(source, messages.differing(digests, HOUR))
     tally.take_messages(messages.compared(digests), gaps, await source.broker())
     return tally.look()
@@ -91,6 +92,20 @@ async def _chunks(source: Source) -> AsyncIterator[Chunk]:
         )
         yield Chunk(tuple(page["items"]), tuple(stock), tuple(money))
         after = until
+
+
+async def _all_digests(source: Source, since: int, now: int) -> messages.Digests:
+    """Hour by hour from `since` on, a day per request: no service has to look through everything at once."""
+    found: dict[str, dict[str, dict[str, list[Row]]]] = {service: {"sent": {}, "received": {}} for service in SERVICES}
+    while since <= now:
+        # The last part has no end: ids may tell any time, if they are forged or of another kind.
+        end = {"until_before": since + _AT_ONCE} if since + _AT_ONCE <= now else {}
+        for service, part in (await _digests(source, since=since, bucket=HOUR, **end)).items():
+            for side, by_type in found[service].items():
+                for wire_name, buckets in part[side].items():
+                    by_type.setdefault(wire_name, []).extend(buckets)
+        since += _AT_ONCE
+    return found
 
 
 async def _digests(source: Source, **parameters: int) -> messages.Digests:
