@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from chassis.auth import TokenVerifier
 from chassis.edge import EdgeMiddleware
 from chassis.openapi import docs_page, install_openapi
+from chassis.operator_api import operator_routes
 from chassis.problems import install_problem_handlers, problem_response
 from chassis.runtime import Runtime
 from chassis.telemetry import Metrics
@@ -33,9 +34,9 @@ def create_app(
 ) -> FastAPI:
     """The service's app; its lifespan starts and stops `runtime`.
 
-    Routers bring their full prefix themselves. `prefix` (`/orders`) is where the documents appear a second time, for
-    readers who come through the edge. `app.state` holds `runtime`, `verifier` and `stopping`, an event that is set
-    when the server begins to stop and that endless answers should watch.
+    Routers bring their full prefix themselves. `prefix` (`/orders`) is where the operators' routes are, and where the
+    documents appear a second time, for readers who come through the edge. `app.state` holds `runtime`, `verifier` and
+    `stopping`, an event that is set when the server begins to stop and that endless answers should watch.
     """
     metrics = metrics or (runtime.observer if isinstance(runtime.observer, Metrics) else Metrics())
 
@@ -60,7 +61,7 @@ def create_app(
     app.state.runtime = runtime
     app.state.verifier = verifier
     app.state.stopping = asyncio.Event()
-    for router in routers:
+    for router in (operator_routes(prefix), *routers):  # the house's first: `/orders/{id}` would match them, too
         app.router.routes.extend(router.routes)  # as they are: matching through an included router costs more
     install_problem_handlers(app)
     install_openapi(app)

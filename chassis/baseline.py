@@ -87,6 +87,22 @@ def create_token_tables() -> None:
     op.create_index("ix_revoked_sessions_until", "revoked_sessions", ["until"])
 
 
+def create_discarded_letters() -> None:
+    """What operators threw away (revision 0002)."""
+    op.create_table(
+        "discarded_letters",
+        sa.Column("id", sa.String(length=128), nullable=False),
+        sa.Column("event_id", sa.Uuid(), nullable=True),
+        sa.Column("type", sa.String(length=80), nullable=False),
+        sa.Column("reason", sa.String(length=200), nullable=False),
+        sa.Column("discarded_by", sa.Uuid(), nullable=False),
+        sa.Column("discarded_at", UtcDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_discarded_letters"),
+    )
+    op.create_index("ix_discarded_letters_event_id", "discarded_letters", ["event_id"])
+    op.create_index("ix_discarded_letters_discarded_at", "discarded_letters", ["discarded_at"])
+
+
 def drop_runtime_tables() -> None:
     for table in ("idempotency_keys", "inbox_attempts", "inbox", "outbox"):
         op.drop_table(table)
@@ -95,3 +111,7 @@ def drop_runtime_tables() -> None:
 def drop_token_tables() -> None:
     for table in ("revoked_sessions", "token_keys"):
         op.drop_table(table)
+
+
+def drop_discarded_letters() -> None:
+    op.drop_table("discarded_letters")

@@ -1,4 +1,4 @@
-"""Keeps the chassis' own tables small: old sent events, inbox ids and idempotency keys go, a bite at a time."""
+"""Keeps the chassis' own tables small: old sent events, inbox ids, discards, idempotency keys."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Retention:
 
 def housekeeping(tables: RuntimeTables, writer: Writer[Any], clock: Clock, retention: Retention) -> list[Sweep]:
     """The prunes of one service. Only published outbox rows go; what is unsent or parked stays for ever."""
-    outbox, inbox, keys = tables.outbox, tables.inbox, tables.idempotency
+    outbox, inbox, keys, discards = tables.outbox, tables.inbox, tables.idempotency, tables.discards
 
     def prune(
         name: str, table: sa.Table, column: sa.Column[Any], age: timedelta, extra: sa.ColumnElement[bool] | None = None
@@ -43,6 +43,7 @@ def housekeeping(tables: RuntimeTables, writer: Writer[Any], clock: Clock, reten
     return [
         prune("prune_outbox", outbox, outbox.c.published_at, retention.outbox, outbox.c.published_at.isnot(None)),
         prune("prune_inbox", inbox, inbox.c.handled_at, retention.inbox),
+        prune("prune_discarded_letters", discards, discards.c.discarded_at, retention.inbox),
         prune("prune_idempotency_keys", keys, keys.c.created_at, retention.idempotency_keys),
     ]
 

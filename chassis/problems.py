@@ -79,6 +79,9 @@ CHASSIS_PROBLEMS: Final[Mapping[str, ProblemType]] = MappingProxyType(
             ProblemType("concurrent-change", 503, "Changed meanwhile", "Another process changed it; repeat."),
             ProblemType("busy", 503, "Busy", "More work than can be queued; repeat after `Retry-After` seconds."),
             ProblemType(
+                "broker-unavailable", 503, "Broker unavailable", "Nothing was changed; repeat when RabbitMQ is back."
+            ),
+            ProblemType(
                 "storage-unavailable", 503, "Storage unavailable", "Nothing was changed unless a retry says so."
             ),
         )

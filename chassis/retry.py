@@ -14,6 +14,8 @@ from contracts.envelope import UndecodableEventError
 
 ATTEMPT: Final = "attempt"
 FIRST_FAILED_AT: Final = "first-failed-at"
+DIED_AT: Final = "died-at"
+REDRIVES: Final = "redrives"
 ORIGINAL_ROUTING_KEY: Final = "original-routing-key"
 ERROR_TYPE: Final = "error-type"
 ERROR_MESSAGE: Final = "error-message"
@@ -47,8 +49,17 @@ def is_permanent(error: Exception) -> bool:
 
 def attempt_of(delivery: Delivery) -> int:
     """How many attempts failed before this one, by our own header; anything but a small number counts as none."""
-    value = delivery.headers.get(ATTEMPT, 0)
-    return value if isinstance(value, int) and 0 <= value < 1000 else 0
+    return _small_number(delivery, ATTEMPT)
+
+
+def redrives_of(delivery: Delivery) -> int:
+    """How often an operator sent it back from the dead queue."""
+    return _small_number(delivery, REDRIVES)
+
+
+def original_routing_key(delivery: Delivery) -> str:
+    """The key it was first published with, as far as that is known."""
+    return str(delivery.headers.get(ORIGINAL_ROUTING_KEY) or _key_before_death(delivery) or delivery.routing_key)
 
 
 def next_tier(policy: RetryPolicy, delivery: Delivery, error: Exception) -> RetryTier | None:
@@ -68,7 +79,24 @@ def retry_message(
 
 def dead_message(service: str, delivery: Delivery, error: Exception, now: datetime, message_id: str) -> OutgoingMessage:
     """The message for the dead queue, with headers an operator can read in the broker's UI."""
-    return _reissue(DEAD, service, delivery, _headers(service, delivery, error, now), message_id)
+    headers = _headers(service, delivery, error, now) | {DIED_AT: now.isoformat()}
+    return _reissue(DEAD, service, delivery, headers, message_id)
+
+
+def redriven_message(service: str, delivery: Delivery, message_id: str) -> OutgoingMessage:
+    """The message that gives a dead letter a new life: straight to this service's inbox, with all its attempts again.
+
+    By the shortest retry tier, because a service may publish to no queue directly.
+    """
+    headers: dict[str, str | int] = {
+        ATTEMPT: 0,
+        ORIGINAL_ROUTING_KEY: original_routing_key(delivery),
+        REDRIVES: redrives_of(delivery) + 1,
+        SERVICE: service,
+    }
+    if since := delivery.headers.get(FIRST_FAILED_AT):
+        headers[FIRST_FAILED_AT] = str(since)
+    return _reissue(RETRY_TIERS[0].exchange, inbox_queue(service), delivery, headers, message_id)
 
 
 def describe(error: Exception) -> str:
@@ -83,15 +111,30 @@ def describe(error: Exception) -> str:
 
 
 def _headers(service: str, delivery: Delivery, error: Exception, now: datetime) -> dict[str, str | int]:
-    carried: Mapping[str, object] = delivery.headers
-    return {
+    headers: dict[str, str | int] = {
         ATTEMPT: attempt_of(delivery) + 1,
-        FIRST_FAILED_AT: str(carried.get(FIRST_FAILED_AT) or now.isoformat()),
-        ORIGINAL_ROUTING_KEY: str(carried.get(ORIGINAL_ROUTING_KEY) or delivery.routing_key),
+        FIRST_FAILED_AT: str(delivery.headers.get(FIRST_FAILED_AT) or now.isoformat()),
+        ORIGINAL_ROUTING_KEY: original_routing_key(delivery),
         ERROR_TYPE: type(error).__name__,
         ERROR_MESSAGE: describe(error),
         SERVICE: service,
     }
+    redrives = redrives_of(delivery)
+    return headers | {REDRIVES: redrives} if redrives else headers
+
+
+def _small_number(delivery: Delivery, header: str) -> int:
+    value = delivery.headers.get(header, 0)
+    return value if isinstance(value, int) and 0 <= value < 1000 else 0
+
+
+def _key_before_death(delivery: Delivery) -> object:
+    """What the broker noted of a message it moved itself, oldest move last."""
+    deaths = delivery.headers.get("x-death")
+    if not isinstance(deaths, list) or not deaths or not isinstance(deaths[-1], dict):
+        return None
+    keys = deaths[-1].get("routing-keys")
+    return keys[0] if isinstance(keys, list) and keys else None
 
 
 def _reissue(

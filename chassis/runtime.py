@@ -9,11 +9,13 @@ import structlog
 from chassis.clock import Clock, SystemClock
 from chassis.consumer import Consumer, Subscriptions
 from chassis.db import Store
+from chassis.dead_letters import DeadLetterOffice
 from chassis.failpoints import Failpoints
 from chassis.housekeeping import Retention, housekeeping
 from chassis.ids import Ids, Uuid7
 from chassis.leadership import leadership
 from chassis.observer import Observer
+from chassis.parked import ParkedEvents
 from chassis.relay import Relay
 from chassis.retry import RetryPolicy
 from chassis.sweeps import Sweep, Sweeper
@@ -53,7 +55,8 @@ class Environment:
 
 
 class Runtime(Generic[UowT]):
-    """A service's moving parts. `writer` takes changes, `reader` answers questions; the rest runs by itself."""
+    """A service's moving parts. `writer` takes changes, `reader` answers questions, `dead_letters` and `parked` are for
+    operators; the rest runs by itself."""
 
     def __init__(self, definition: ServiceDefinition[UowT], environment: Environment) -> None:
         env = environment
@@ -101,6 +104,15 @@ class Runtime(Generic[UowT]):
             failpoints=env.failpoints,
             policy=env.retry,
         )
+        self.dead_letters = DeadLetterOffice(
+            definition.name,
+            env.transport,
+            self.writer,
+            attempts=definition.tables.attempts,
+            discards=definition.tables.discards,
+            ids=env.ids,
+        )
+        self.parked = ParkedEvents(definition.tables.outbox, self.reader, self.writer, self.relay.wake)
         self.sweeper = Sweeper(env.observer, env.failpoints)
         for sweep in housekeeping(definition.tables, self.writer, env.clock, env.retention):
             self.sweeper.add(sweep)

@@ -15,6 +15,7 @@ from sqlalchemy.engine import RowMapping
 
 from chassis.clock import Clock
 from chassis.context import MessageContext
+from chassis.discards import discards_table
 from chassis.idempotency import IdempotencyLog, idempotency_table
 from chassis.ids import Ids
 from chassis.inbox import attempts_table, inbox_table
@@ -36,6 +37,7 @@ class RuntimeTables:
     inbox: sa.Table
     attempts: sa.Table
     idempotency: sa.Table
+    discards: sa.Table
 
 
 def runtime_tables(metadata: sa.MetaData) -> RuntimeTables:
@@ -46,6 +48,7 @@ def runtime_tables(metadata: sa.MetaData) -> RuntimeTables:
         inbox=inbox_table(metadata),
         attempts=attempts_table(metadata),
         idempotency=idempotency_table(metadata),
+        discards=discards_table(metadata),
     )
 
 

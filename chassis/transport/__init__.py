@@ -1,6 +1,8 @@
 """One protocol to talk to a broker, with two adapters: RabbitMQ (`amqp`) and this process's memory (`memory`)."""
 
 from chassis.transport.base import (
+    BrokerUnavailableError,
+    Browse,
     Delivery,
     Outcome,
     OutgoingMessage,
@@ -12,6 +14,8 @@ from chassis.transport.base import (
 )
 
 __all__ = [
+    "BrokerUnavailableError",
+    "Browse",
     "Delivery",
     "Outcome",
     "OutgoingMessage",

@@ -1,6 +1,7 @@
 """The port to the broker: what services may ask of it and what they are told, whatever stands behind."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -77,6 +78,29 @@ class SubscriptionClosedError(Exception):
     """The subscription was stopped: there is nothing more to receive."""
 
 
+class BrokerUnavailableError(Exception):
+    """The broker cannot be asked now, or did not answer; the message is one sentence an operator can act on."""
+
+
+class Browse(Protocol):
+    """The first messages of a queue, held for a look: nobody else gets them meanwhile, and then they go back."""
+
+    @property
+    def held(self) -> Sequence[Delivery]:
+        """The messages, oldest first."""
+
+    @property
+    def behind(self) -> int:
+        """How many more were waiting after them."""
+
+    async def remove(self, deliveries: Sequence[Delivery]) -> None:
+        """Take these out of the queue for good.
+
+        Raises:
+            BrokerUnavailableError: it is not certain, they may still be there.
+        """
+
+
 class Subscription(Protocol):
     """Messages of one queue, at least once each, in no order to rely on."""
 
@@ -118,6 +142,17 @@ class Transport(Protocol):
 
     def subscribe(self, queue: str, *, prefetch: int) -> Subscription:
         """Consume a queue with at most `prefetch` messages unsettled, now and after every reconnect."""
+
+    def browse(self, queue: str, *, limit: int, max_bytes: int) -> AbstractAsyncContextManager[Browse]:
+        """Hold the first `limit` messages of a queue, fewer once their bodies have `max_bytes`, while the block lasts.
+
+        Then all that was not removed is back, delivered once more by the broker's count, in its order: but a look that
+        holds less than an earlier one puts what it held behind what the earlier one held and it did not. Nothing is
+        kept open between two looks.
+
+        Raises (on entering):
+            BrokerUnavailableError: there is no broker, or no such queue for us.
+        """
 
     def health(self) -> TransportHealth:
         """How it is right now."""

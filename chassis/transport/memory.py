@@ -1,9 +1,11 @@
 """The broker in this process's memory: for tests, for seeded simulation and for running the shop without RabbitMQ."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 from chassis.transport.base import (
+    BrokerUnavailableError,
     Delivery,
     Outcome,
     OutgoingMessage,
@@ -13,7 +15,7 @@ from chassis.transport.base import (
 )
 from chassis.transport.memory_broker import MemoryBroker, StoredMessage, Unsettled
 
-__all__ = ["MemoryBroker", "MemorySubscription", "MemoryTransport"]
+__all__ = ["MemoryBroker", "MemoryBrowse", "MemorySubscription", "MemoryTransport"]
 
 
 class MemoryTransport:
@@ -50,6 +52,19 @@ class MemoryTransport:
         subscription = MemorySubscription(self, self._broker, queue, prefetch)
         self._subscriptions.append(subscription)
         return subscription
+
+    @asynccontextmanager
+    async def browse(self, queue: str, *, limit: int, max_bytes: int) -> "AsyncIterator[MemoryBrowse]":
+        if not self.connected:
+            raise BrokerUnavailableError("not connected")
+        if not self._broker.has_queue(queue):
+            raise BrokerUnavailableError(f"queue '{queue}' does not exist on the broker")
+        browse = MemoryBrowse(self, self._broker, queue)
+        browse.hold(limit, max_bytes)
+        try:
+            yield browse
+        finally:
+            browse.give_back()
 
     def health(self) -> TransportHealth:
         return TransportHealth(
@@ -107,6 +122,36 @@ class MemorySubscription:
 
     def _room(self) -> int:
         return self.prefetch - self._broker.held_by(self)
+
+
+class MemoryBrowse:
+    """What somebody looks at."""
+
+    prefetch = 0
+
+    def __init__(self, transport: MemoryTransport, broker: MemoryBroker, queue: str) -> None:
+        self.queue = queue
+        self.service = transport.service
+        self.held: list[Delivery] = []
+        self.behind = 0
+        self._transport = transport
+        self._broker = broker
+
+    def hold(self, limit: int, max_bytes: int) -> None:
+        size = 0
+        while len(self.held) < limit and size < max_bytes and (taken := self._broker.take(self, 1)):
+            self.held += [_delivery(message, handle) for message, handle in taken]
+            size += len(self.held[-1].body)
+        self.behind = len(self._broker.ready(self.queue))
+
+    async def remove(self, deliveries: Sequence[Delivery]) -> None:
+        if not self._transport.connected:
+            raise BrokerUnavailableError("the connection was lost")
+        for delivery in deliveries:
+            self._broker.settle(delivery.handle)
+
+    def give_back(self) -> None:
+        self._broker.give_back_all(self)
 
 
 def _delivery(message: StoredMessage, handle: Unsettled) -> Delivery:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from itertools import count
 
 from yarl import URL
@@ -9,6 +10,7 @@ from yarl import URL
 from chassis.clock import Clock, SystemClock
 from chassis.supervisor import Supervisor
 from chassis.topology import Topology
+from chassis.transport.amqp.browse import AmqpBrowse, browse
 from chassis.transport.amqp.publisher import Publisher
 from chassis.transport.amqp.subscription import AmqpSubscription
 from chassis.transport.base import OutgoingMessage, PublishResult, TransportHealth
@@ -52,6 +54,9 @@ class AmqpTransport:
         if self._started:
             subscription.supervisor.start()
         return subscription
+
+    def browse(self, queue: str, *, limit: int, max_bytes: int) -> AbstractAsyncContextManager[AmqpBrowse]:
+        return browse(self._url, queue, name=f"{self._service} look at {queue}", limit=limit, max_bytes=max_bytes)
 
     def health(self) -> TransportHealth:
         problems = (self._publisher.topology_error, *(each.topology_error for each in self._subscriptions))

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 import pytest
 
 from chassis.topology import DEAD, EVENTS, RETRY_TIERS, dead_queue, inbox_queue, shop_topology
-from chassis.transport import Outcome, OutgoingMessage, SubscriptionClosedError, Transport
+from chassis.transport import BrokerUnavailableError, Outcome, OutgoingMessage, SubscriptionClosedError, Transport
 from chassis.transport.amqp import AmqpTransport
 from chassis.transport.memory import MemoryBroker, MemoryTransport
 from tests.support.messages import a_message, connected, live, publish_until_certain, receive
 from tests.support.waiting import wait_until
 
 INBOX = inbox_queue("order")
+LETTERS = dead_queue("order")
+MEGABYTE = 1_000_000
 
 
 @dataclass
@@ -192,6 +194,79 @@ async def test_a_queue_that_does_not_exist_is_reported(transport: Transport) -> 
     await wait_until(lambda: transport.health().topology_error is not None)
     assert "nobody.inbox" in str(transport.health().topology_error)
     assert not subscription.live
+
+
+async def bury(transport: Transport, *bodies: bytes) -> None:
+    letters = (a_message(exchange=DEAD, routing_key="order", body=body) for body in bodies)
+    assert set(await published(transport, *letters)) == {Outcome.ACK}
+
+
+async def seen(transport: Transport, limit: int = 100, max_bytes: int = MEGABYTE) -> tuple[list[bytes], int]:
+    """The bodies one gets to see, and how many messages are behind them."""
+    async with transport.browse(LETTERS, limit=limit, max_bytes=max_bytes) as browse:
+        return [delivery.body for delivery in browse.held], browse.behind
+
+
+async def test_who_looks_at_a_queue_leaves_it_as_it_was(world: World, transport: Transport) -> None:
+    await bury(transport, b"1", b"2", b"3", b"4")
+    for _ in range(3):
+        assert await seen(transport) == ([b"1", b"2", b"3", b"4"], 0)
+    await transport.stop()
+    consumer = await live(await started(world), LETTERS)
+    assert [delivery.body for delivery in await receive(consumer, 4)] == [b"1", b"2", b"3", b"4"]
+
+
+async def test_a_look_counts_as_one_delivery_of_what_was_held(transport: Transport) -> None:
+    await bury(transport, b"1", b"2")
+    await seen(transport, limit=1)
+    await seen(transport, limit=1)
+    async with transport.browse(LETTERS, limit=2, max_bytes=MEGABYTE) as browse:
+        assert [delivery.delivery_count for delivery in browse.held] == [2, 0]
+
+
+async def test_a_look_is_limited_and_tells_what_is_behind(transport: Transport) -> None:
+    await bury(transport, b"11111", b"22222", b"33333")
+    assert await seen(transport, limit=1) == ([b"11111"], 2)
+    assert await seen(transport, max_bytes=5) == ([b"11111"], 2)
+    assert await seen(transport, max_bytes=6) == ([b"11111", b"22222"], 1)
+    assert await seen(transport, limit=2) == ([b"11111", b"22222"], 1)
+    assert await seen(transport, limit=3) == ([b"11111", b"22222", b"33333"], 0)
+
+
+async def test_what_is_removed_while_looking_is_gone_and_the_rest_keeps_its_order(transport: Transport) -> None:
+    await bury(transport, b"1", b"2", b"3", b"4", b"5")
+    async with transport.browse(LETTERS, limit=4, max_bytes=MEGABYTE) as browse:
+        await browse.remove([browse.held[1], browse.held[3]])
+        await browse.remove([browse.held[1]])
+        await bury(transport, b"6")
+    assert await seen(transport) == ([b"1", b"3", b"5", b"6"], 0)
+
+
+async def test_nobody_else_gets_what_is_being_looked_at(transport: Transport) -> None:
+    await bury(transport, b"1", b"2")
+    async with transport.browse(LETTERS, limit=1, max_bytes=MEGABYTE):
+        assert await seen(transport) == ([b"2"], 0)
+    bodies, behind = await seen(transport)
+    assert (sorted(bodies), behind) == ([b"1", b"2"], 0)
+
+
+async def test_an_error_while_looking_leaves_everything_there(transport: Transport) -> None:
+    await bury(transport, b"1", b"2")
+    with pytest.raises(LookupError):
+        async with transport.browse(LETTERS, limit=2, max_bytes=MEGABYTE):
+            raise LookupError
+    assert await seen(transport) == ([b"1", b"2"], 0)
+
+
+async def test_an_empty_queue_has_nothing_to_show(transport: Transport) -> None:
+    assert await seen(transport) == ([], 0)
+
+
+async def test_a_queue_that_does_not_exist_cannot_be_looked_at(transport: Transport) -> None:
+    with pytest.raises(BrokerUnavailableError, match=r"nobody\.dead"):
+        async with transport.browse("nobody.dead", limit=1, max_bytes=MEGABYTE):
+            pass
+    assert transport.health().publisher_connected
 
 
 async def test_headers_of_the_broker_cannot_be_forged() -> None:
