@@ -55,6 +55,14 @@ class Desk:
     def bury_event(self, envelope: Envelope, **headers: str | int) -> str:
         return self.bury(encode(envelope), message_id=str(envelope.id), type=envelope.type, **headers)
 
+    async def delivered(self) -> None:
+        """Let the delay of what was redriven be over, and wait until it is settled."""
+        broker = self.service.broker
+        for message in broker.ready("shop.retry.1s"):
+            message.expires = self.service.clock.now()
+        broker.release_due()
+        await self.service.settled()
+
     def waiting(self) -> list[str]:
         """Ids in the dead queue, in order; nothing is held by anybody."""
         assert self.service.broker.unsettled(dead_queue("order")) == []
