@@ -83,6 +83,7 @@ class Consumer:
         self._subscription: Subscription | None = None
         self._task: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
+        self._alone = asyncio.Lock()
 
     @property
     def live(self) -> bool:
@@ -122,7 +123,7 @@ class Consumer:
 
         Held and not given back: each return counts as a delivery, and twenty of them make a dead letter.
         """
-        outcomes = await asyncio.gather(*(self._handle(delivery) for delivery in deliveries))
+        outcomes = await self._handle_all(deliveries)
         done = [delivery for delivery, outcome in zip(deliveries, outcomes, strict=True) if outcome is None]
         failures = [outcome for outcome in outcomes if outcome is not None]
         waiting = [failure.delivery for failure in failures if isinstance(failure.error, StoreUnavailableError)]
@@ -152,6 +153,19 @@ class Consumer:
             log.exception("consumer.settle_failed", deliveries=len(deliveries))
             await subscription.requeue(deliveries)
 
+    async def _handle_all(self, deliveries: Sequence[Delivery]) -> list[_Failed | None]:
+        """Together, as the writer commits them; but after them, one at a time, those that came back suspiciously often.
+
+        The process that dies then leaves a mark on the one event it was handling, and none on its neighbours.
+        """
+        suspicious = [d for d in deliveries if d.delivery_count >= SUSPICIOUS_DELIVERIES]
+        others = [d for d in deliveries if d.delivery_count < SUSPICIOUS_DELIVERIES]
+        outcomes = dict(zip(map(id, others), await asyncio.gather(*map(self._handle, others)), strict=True))
+        for delivery in suspicious:
+            async with self._alone:
+                outcomes[id(delivery)] = await self._handle(delivery)
+        return [outcomes[id(delivery)] for delivery in deliveries]
+
     async def _handle(self, delivery: Delivery) -> _Failed | None:
         """Run the delivery's handler, once ever for its event id; None when there is nothing left to do."""
         event_type = delivery.type or "unknown"
@@ -162,10 +176,13 @@ class Consumer:
             handler = self._subscriptions.get(type(event))
             if handler is None:
                 raise UnhandledEventError(f"{self._service} has no handler for {envelope.type}")
-            if delivery.delivery_count >= SUSPICIOUS_DELIVERIES:
+            suspicious = delivery.delivery_count >= SUSPICIOUS_DELIVERIES
+            if suspicious:
                 await self._count_attempt(envelope)
             context = MessageContext(envelope.correlationid, envelope.id, envelope.traceparent)
             fresh = await self._writer.handle(InboxEvent(envelope.id, event), handler, context)
+            if suspicious:
+                await self._forget_attempts(envelope)
         except Exception as error:
             return _Failed(delivery, error, event_type)
         self._observer.consumed(event_type, "handled" if fresh else "duplicate")
@@ -191,6 +208,15 @@ class Consumer:
 
         if await self._writer.run_now(count) > MAX_KILLS:
             raise KilledProcessError(f"given up after the process died {MAX_KILLS} times while handling it")
+
+    async def _forget_attempts(self, envelope: Envelope) -> None:
+        """It was not this one: it may come back once more, unacknowledged, each time a neighbour kills the process."""
+        table = self._attempts
+
+        async def forget(uow: UnitOfWork) -> None:
+            await uow.execute(table.delete().where(table.c.event_id == envelope.id))
+
+        await self._writer.run_now(forget)
 
     async def _settle_failed(self, subscription: Subscription, failed: Sequence[_Failed]) -> None:
         """Send failed deliveries on their way, and only then acknowledge them.

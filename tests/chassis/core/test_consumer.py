@@ -211,6 +211,65 @@ async def test_an_event_that_kills_the_process_is_given_up_after_counted_attempt
     assert only_dead(broker)["error-type"] == "KilledProcessError"
 
 
+class Killed(BaseException):
+    """Nobody catches it: the process is gone."""
+
+
+async def live_once(store_url: str, broker: MemoryBroker, clock: ManualClock, poison: UUID) -> bool:
+    """A process that works its inbox until it is empty, or dies of an order; whether it died."""
+    environment = Environment(
+        store=Store(store_url), transport=MemoryTransport(broker, "catalog"), clock=clock, ids=Uuid7(clock)
+    )
+    runtime = Runtime(toy_service("catalog"), environment)
+    handler = runtime.definition.subscriptions[OrderCancelled]
+
+    async def handle(event: OrderCancelled, uow: ToyUnitOfWork) -> None:
+        if event.order_id == poison:
+            raise Killed
+        await handler(event, uow)
+
+    runtime.consumer._subscriptions = {OrderCancelled: handle}
+    await runtime.writer.start()
+    await runtime.transport.start()
+    subscription = runtime.transport.subscribe(INBOX, prefetch=100)
+    writing = runtime.writer._task
+    assert writing is not None
+    settling = asyncio.create_task(runtime.consumer.settle(subscription, await subscription.receive(50)))
+    await asyncio.wait({settling, writing}, return_when=asyncio.FIRST_COMPLETED)
+    died = writing.done()
+    settling.cancel()
+    await asyncio.gather(settling, return_exceptions=True)
+    await runtime.transport.stop()
+    if not died:
+        await runtime.writer.stop()
+    else:
+        assert isinstance(writing.exception(), Killed)
+        await runtime.writer._close_session()
+    await runtime.store.close()
+    return died
+
+
+async def test_an_event_that_kills_the_process_takes_none_of_its_neighbours_with_it(
+    store_url: str, broker: MemoryBroker, clock: ManualClock
+) -> None:
+    await create_tables(store_url)
+    order_ids = [uuid4() for _ in range(9)]
+    poison = order_ids[4]
+    for order_id in order_ids:
+        send(broker, encode(an_envelope(OrderCancelled(order_id=order_id, reason="test"), clock)))
+    lives = 0
+    while broker.ready(INBOX):
+        lives += 1
+        assert lives <= 10
+        await live_once(store_url, broker, clock, poison)
+    assert lives <= SUSPICIOUS_DELIVERIES + MAX_KILLS + 1
+    assert only_dead(broker)["error-type"] == "KilledProcessError"
+    store = Store(store_url)
+    rows = await store.reader.all(sa.select(counters.c.id, counters.c.value))
+    assert {row["id"]: row["value"] for row in rows} == {id: 1 for id in order_ids if id != poison}
+    await store.close()
+
+
 async def test_while_the_store_is_away_nothing_is_lost_and_no_attempt_is_burnt(
     runtime: Runtime[ToyUnitOfWork],
     subscription: Subscription,
