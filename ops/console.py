@@ -28,6 +28,11 @@ class ShopConsole:
         self.out = console or Console(highlight=False, soft_wrap=True)
         self.opened = False
 
+    @classmethod
+    def on_stderr(cls) -> "ShopConsole":
+        """For what is said beside a command's own output."""
+        return cls(Console(stderr=True, highlight=False, soft_wrap=True))
+
     def step(self, text: str) -> None:
         """Something begins or is done."""
         self.out.print(Text("▸ ", style="bold cyan").append(text, style="not bold default"))

@@ -13,7 +13,9 @@ from contracts.envelope import Envelope, UndecodableEventError, decode
 from ops.broker import ManagementApi, ManagementError
 from ops.config import ShopConfig, read_state
 
-LONG_SECONDS: Final = 60.0
+PREFIXES: Final = {"auth": "/auth", "catalog": "/catalog", "order": "/orders", "payment": "/payments"}
+PATIENT_SECONDS: Final = 60.0
+"""Figures of a large shop, and a look at a thousand dead letters, take seconds."""
 
 
 class ShopNotRunningError(Exception):
@@ -39,13 +41,25 @@ class ShopApi:
                 result[service] = {"process": "does not answer"}
         return result
 
-    async def get(self, service: str, path: str) -> httpx.Response:
-        """A GET as operator. Figures of a large shop take their time; a login that has run out is renewed."""
+    async def get(self, service: str, path: str, params: Mapping[str, Any] | None = None) -> httpx.Response:
+        """A GET as operator."""
+        return await self._ask("GET", service, path, params=params)
+
+    async def post(self, service: str, path: str, body: Mapping[str, Any]) -> httpx.Response:
+        """A POST as operator."""
+        return await self._ask("POST", service, path, json=body)
+
+    async def _ask(self, method: str, service: str, path: str, **request: Any) -> httpx.Response:
+        """One request with the operator's login; one that has run out is renewed."""
         url = f"{self.state['services'][service]}{path}"
-        answer = await self._http.get(url, headers=await self._headers(), timeout=LONG_SECONDS)
+        answer = await self._http.request(
+            method, url, headers=await self._headers(), timeout=PATIENT_SECONDS, **request
+        )
         if answer.status_code == 401:
             self._token = None
-            answer = await self._http.get(url, headers=await self._headers(), timeout=LONG_SECONDS)
+            answer = await self._http.request(
+                method, url, headers=await self._headers(), timeout=PATIENT_SECONDS, **request
+            )
         return answer
 
     def queues(self) -> list[dict[str, Any]] | None:

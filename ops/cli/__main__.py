@@ -2,13 +2,15 @@
 
 import typer
 
-from ops.cli import audit, shop
+from ops.cli import audit, dead, outbox, shop
 
 app = typer.Typer(help="Run and question a local Orderflow shop.", no_args_is_help=True, pretty_exceptions_enable=False)
 app.command("up")(shop.up_command)
 app.command()(shop.status)
 app.command()(shop.order)
 app.command()(audit.audit)
+app.add_typer(dead.app, name="dead")
+app.add_typer(outbox.app, name="outbox")
 
 
 def main() -> None:

@@ -8,7 +8,6 @@ from typing import Annotated, Any, NoReturn
 
 import httpx
 import typer
-from rich.console import Console
 
 from ops.config import ConfigError, ShopConfig
 from ops.console import ShopConsole
@@ -36,7 +35,7 @@ def config() -> ShopConfig:
 
 def give_up(reason: str, *, code: int = 2) -> NoReturn:
     """End the command: 1 for a no, 2 for a question that could not be asked."""
-    ShopConsole(Console(stderr=True, highlight=False)).fail(reason)
+    ShopConsole.on_stderr().fail(reason)
     raise SystemExit(code)
 
 
