@@ -6,11 +6,14 @@ What the broker's UI, a fixture file and the journal show is this one readable d
 """
 
 from datetime import datetime
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Final, Literal, TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
+
+MAX_EVENT_BYTES: Final = 1024 * 1024
+"""Ours have a few hundred bytes; parsing what is a thousand times larger would hold up everything behind it."""
 
 
 class Event(BaseModel):
@@ -65,7 +68,8 @@ class Envelope(BaseModel):
 
 
 class UndecodableEventError(ValueError):
-    """The bytes are not an event we know: not JSON, not an envelope, an unknown type, or data that does not fit."""
+    """The bytes are not an event we know: too many, not JSON, not an envelope, an unknown type, or data that does not
+    fit."""
 
 
 def encode(envelope: Envelope) -> bytes:
@@ -79,6 +83,8 @@ def decode(body: bytes) -> Envelope:
     Raises:
         UndecodableEventError: with a reason an operator can act on, and without the rejected values.
     """
+    if len(body) > MAX_EVENT_BYTES:
+        raise UndecodableEventError(f"{len(body)} bytes, an event has at most {MAX_EVENT_BYTES}")
     try:
         return Envelope.model_validate(from_json(body))
     except ValidationError as error:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from contracts.envelope import UndecodableEventError, decode
+from contracts.envelope import MAX_EVENT_BYTES, UndecodableEventError, decode
 from contracts.registry import typed
 from tests.contracts.schemas import golden_file
 
@@ -39,6 +39,11 @@ def refusal(body: bytes) -> str:
 )
 def test_what_is_not_json(body: bytes) -> None:
     assert refusal(body).startswith("not JSON")
+
+
+def test_what_is_far_too_large_is_not_even_parsed() -> None:
+    body = json.dumps(a_document(data={"fill": "x" * MAX_EVENT_BYTES})).encode()
+    assert refusal(body) == f"{len(body)} bytes, an event has at most {MAX_EVENT_BYTES}"
 
 
 @pytest.mark.parametrize("document", [None, 1, "text", [], [{}], {}])

@@ -45,9 +45,17 @@ class ShopProcesses:
     def start(self, *services: str, failpoint: str = "") -> None:
         """Start services (all, if none is named) and return when they answer; they may not be ready yet."""
         for service in services or SERVICES:
-            self._processes[service] = self._spawn(service, "serve", failpoint)
+            self.spawn(service, failpoint=failpoint)
         for service in services or SERVICES:
             self._wait(service, "/healthz")
+
+    def spawn(self, service: str, *, failpoint: str = "", module: str = "") -> None:
+        """Start a service and do not wait; `module` is another program that takes its place."""
+        self._processes[service] = self._spawn(service, "serve", failpoint, module)
+
+    def ended(self, service: str) -> bool:
+        """Whether the process has ended by itself."""
+        return self._processes[service].poll() is not None
 
     def wait_ready(self, *services: str) -> None:
         """Until these (or all) say that nothing keeps them from working."""
@@ -78,11 +86,11 @@ class ShopProcesses:
         """The end of what a service printed."""
         return (self.folder / f"{service}.log").read_text(errors="replace")[-4000:]
 
-    def _spawn(self, service: str, command: str, failpoint: str = "") -> "subprocess.Popen[bytes]":
+    def _spawn(self, service: str, command: str, failpoint: str = "", module: str = "") -> "subprocess.Popen[bytes]":
         log = (self.folder / f"{service}.log").open("ab")
         self._logs.append(log)
         return subprocess.Popen(  # noqa: S603 - our own service
-            [sys.executable, "-m", f"{service}_svc", command],
+            [sys.executable, "-m", module or f"{service}_svc", command],
             env={**os.environ, **self._environment(service), "FAILPOINT": failpoint},
             stdin=subprocess.DEVNULL,
             stdout=log,

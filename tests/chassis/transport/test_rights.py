@@ -7,11 +7,13 @@ import pytest
 from aio_pika.abc import AbstractChannel
 from aio_pika.exceptions import AMQPChannelError, AMQPConnectionError
 
+from chassis.retry import redriven_message
 from chassis.topology import DEAD, EVENTS, JOURNAL, MONITORING_USER, RETRY_TIERS, dead_queue, inbox_queue, shop_topology
-from chassis.transport import Outcome
+from chassis.transport import BrokerUnavailableError, Outcome
 from chassis.transport.amqp import AmqpTransport
 from tests.fixtures.broker import RabbitNode, RabbitVhost
 from tests.support.messages import a_message, connected, live, publish_until_certain, receive
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.rabbit
 RETRY = RETRY_TIERS[0].exchange
@@ -63,6 +65,41 @@ async def test_a_service_reads_its_own_queues(order: AmqpTransport) -> None:
     await order.publish([a_message(exchange=DEAD, routing_key="order")])
     assert len(await receive(await live(order, dead_queue("order")), 1)) == 1
     await live(order, inbox_queue("order"))
+
+
+async def test_a_service_settles_its_own_dead_letters(order: AmqpTransport) -> None:
+    """Look, send back by the shortest retry tier, take out: what the dead letter office needs and no more."""
+    await order.publish([a_message(exchange=DEAD, routing_key="order", message_id="letter")])
+    async with order.browse(dead_queue("order"), limit=10, max_bytes=1_000_000) as browse:
+        [letter] = browse.held
+        [result] = await order.publish([redriven_message("order", letter, "letter")])
+        assert result.outcome is Outcome.ACK
+        await browse.remove([letter])
+    [back] = await receive(await live(order, inbox_queue("order")), 1)
+    assert (back.message_id, back.headers["redrives"]) == ("letter", 1)
+    async with order.browse(dead_queue("order"), limit=10, max_bytes=1_000_000) as browse:
+        assert browse.held == []
+
+
+async def test_a_service_may_not_look_at_the_dead_letters_of_another(order: AmqpTransport) -> None:
+    with pytest.raises(BrokerUnavailableError, match="ACCESS_REFUSED"):
+        async with order.browse(dead_queue("payment"), limit=1, max_bytes=1_000_000):
+            pass
+
+
+async def test_looking_leaves_no_connection_behind(order: AmqpTransport, rabbit: RabbitNode) -> None:
+    async with order.browse(dead_queue("order"), limit=1, max_bytes=1_000_000):
+        pass
+
+    def connections() -> set[str]:
+        with rabbit.management(MONITORING_USER) as management:
+            return {
+                str(connection["client_properties"].get("connection_name"))
+                for connection in management.get("connections")
+                if connection.get("user") == "order"
+            }
+
+    await wait_until(lambda: connections() == {"order publisher"}, timeout=30)
 
 
 async def forge_the_sender(channel: AbstractChannel) -> None:
