@@ -26,10 +26,11 @@ async def browse(url: str, queue: str, *, name: str, limit: int, max_bytes: int)
     """Hold the first messages of a queue; see the port."""
     async with contextlib.AsyncExitStack() as stack:
         with _unavailable(queue):
-            link = await stack.enter_async_context(open_link(url, name))
-            channel = await link.connection.channel(publisher_confirms=False)
-            looking = AmqpBrowse(channel, queue)
-            await looking.hold(limit, max_bytes)
+            async with asyncio.timeout(FETCH_SECONDS):
+                link = await stack.enter_async_context(open_link(url, name))
+                channel = await link.connection.channel(publisher_confirms=False)
+                looking = AmqpBrowse(channel, queue)
+                await looking.hold(limit, max_bytes)
         try:
             yield looking
         finally:
@@ -50,17 +51,16 @@ class AmqpBrowse:
         """Fetch one after the other: only so is it known when to stop."""
         queue = await self._channel.get_queue(self._queue, ensure=False)
         size = 0
-        async with asyncio.timeout(FETCH_SECONDS):
-            while len(self.held) < limit and size < max_bytes:
-                message = await queue.get(fail=False, timeout=RPC_SECONDS)
-                if message is None:
-                    self.behind = 0
-                    return
-                tag = int(message.delivery_tag or 0)
-                self._unsettled[tag] = None
-                self.held.append(delivery_from(message, tag))
-                self.behind = message.message_count or 0
-                size += len(message.body)
+        while len(self.held) < limit and size < max_bytes:
+            message = await queue.get(fail=False, timeout=RPC_SECONDS)
+            if message is None:
+                self.behind = 0
+                return
+            tag = int(message.delivery_tag or 0)
+            self._unsettled[tag] = None
+            self.held.append(delivery_from(message, tag))
+            self.behind = message.message_count or 0
+            size += len(message.body)
 
     async def remove(self, deliveries: Sequence[Delivery]) -> None:
         with _unavailable(self._queue):

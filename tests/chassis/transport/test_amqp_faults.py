@@ -8,7 +8,7 @@ import pytest
 
 from chassis.clock import SystemClock
 from chassis.topology import DEAD, MONITORING_USER, Queue, Topology, dead_queue, inbox_queue, shop_topology
-from chassis.transport import Outcome, SubscriptionClosedError, Transport
+from chassis.transport import BrokerUnavailableError, Outcome, SubscriptionClosedError, Transport
 from chassis.transport.amqp import AmqpTransport, TopologyError, apply_topology
 from chassis.transport.amqp.link import Link
 from chassis.transport.amqp.publisher import Publisher
@@ -254,3 +254,38 @@ async def test_starting_before_the_broker_is_there(open_transport: Open, rabbit:
     await transport.stop()
     with pytest.raises(SubscriptionClosedError):
         await subscription.receive(1)
+
+
+async def test_who_looks_when_the_connection_is_lost_learns_it_and_nothing_is_gone(
+    rabbit: RabbitNode, transport: Transport
+) -> None:
+    await transport.publish([a_message(exchange=DEAD, routing_key="order", body=body) for body in (b"1", b"2")])
+    dead = dead_queue("order")
+    async with transport.browse(dead, limit=10, max_bytes=1000) as browse:
+        await wait_until(lambda: cut_off(rabbit, f"order look at {dead}"), timeout=30)
+
+        async def learnt() -> bool:
+            try:
+                await browse.remove([])
+            except BrokerUnavailableError:
+                return True
+            return False
+
+        await wait_until(learnt)
+        with pytest.raises(BrokerUnavailableError):
+            await browse.remove(browse.held)
+    async with transport.browse(dead, limit=10, max_bytes=1000) as browse:
+        assert [delivery.body for delivery in browse.held] == [b"1", b"2"]
+
+
+def cut_off(rabbit: RabbitNode, name: str) -> bool:
+    """Close the connections of this name; whether there was any."""
+    with rabbit.management() as management:
+        named = [
+            connection["name"]
+            for connection in management.get("connections")
+            if connection.get("client_properties", {}).get("connection_name") == name
+        ]
+        for connection in named:
+            management.delete(f"connections/{quote(connection, safe='')}")
+    return bool(named)
