@@ -180,9 +180,12 @@ class Consumer:
             if suspicious:
                 await self._count_attempt(envelope)
             context = MessageContext(envelope.correlationid, envelope.id, envelope.traceparent)
-            fresh = await self._writer.handle(InboxEvent(envelope.id, event), handler, context)
-            if suspicious:
-                await self._forget_attempts(envelope)
+            try:
+                fresh = await self._writer.handle(InboxEvent(envelope.id, event), handler, context)
+            except Exception:
+                await self._forget_attempts(envelope, suspicious)
+                raise
+            await self._forget_attempts(envelope, suspicious)
         except Exception as error:
             return _Failed(delivery, error, event_type)
         self._observer.consumed(event_type, "handled" if fresh else "duplicate")
@@ -209,14 +212,15 @@ class Consumer:
         if await self._writer.run_now(count) > MAX_KILLS:
             raise KilledProcessError(f"given up after the process died {MAX_KILLS} times while handling it")
 
-    async def _forget_attempts(self, envelope: Envelope) -> None:
-        """It was not this one: it may come back once more, unacknowledged, each time a neighbour kills the process."""
+    async def _forget_attempts(self, envelope: Envelope, counted: bool) -> None:
+        """We live: it was not this one. Unacknowledged it comes again whenever a neighbour kills the process."""
         table = self._attempts
 
         async def forget(uow: UnitOfWork) -> None:
             await uow.execute(table.delete().where(table.c.event_id == envelope.id))
 
-        await self._writer.run_now(forget)
+        if counted:
+            await self._writer.run_now(forget)
 
     async def _settle_failed(self, subscription: Subscription, failed: Sequence[_Failed]) -> None:
         """Send failed deliveries on their way, and only then acknowledge them.

@@ -1,6 +1,7 @@
 """An operator's verbs for dead letters: looking changes nothing, redriving and discarding may be done twice."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -12,7 +13,7 @@ import sqlalchemy as sa
 
 from chassis.dead_letters import STILL_THERE
 from chassis.topology import dead_queue, inbox_queue
-from chassis.transport import BrokerUnavailableError, Browse, Delivery, OutgoingMessage
+from chassis.transport import BrokerUnavailableError, Browse, Delivery, OutgoingMessage, PublishResult
 from contracts.envelope import encode
 from order_svc.store import RUNTIME, products
 from tests.operators.conftest import LETTERS, Desk, a_listing
@@ -204,6 +205,26 @@ async def test_two_operators_at_once_both_see_everything(desk: Desk) -> None:
     ids = [desk.bury(b"{}") for _ in range(10)]
     pages = await asyncio.gather(*(desk.letters() for _ in range(5)))
     assert [[letter["id"] for letter in page] for page in pages] == [ids] * 5
+
+
+async def test_what_one_operator_holds_is_not_hidden_from_another(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = [desk.bury(b"first"), desk.bury(b"second")]
+    transport, go_on = desk.service.runtime.transport, asyncio.Event()
+    publish = transport.publish
+
+    async def slowly(messages: Sequence[OutgoingMessage]) -> list[PublishResult]:
+        await go_on.wait()
+        return await publish(messages)
+
+    monkeypatch.setattr(transport, "publish", slowly)
+    redriving = asyncio.create_task(desk.settle("redrive", ids=ids[:1]))
+    await wait_until(lambda: len(desk.service.broker.unsettled(dead_queue("order"))) == 2)
+    looking = asyncio.create_task(desk.letters())
+    with contextlib.suppress(TimeoutError):  # as long as it would take to look, if one did not have to wait
+        await asyncio.wait_for(asyncio.shield(looking), 0.3)
+    go_on.set()
+    assert [letter["id"] for letter in await looking] == ids[1:]
+    assert await redriving == {ids[0]: "redriven"}
 
 
 async def test_two_operators_redriving_at_once_send_each_letter_once(desk: Desk) -> None:

@@ -4,10 +4,12 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+import sqlalchemy as sa
 
 from chassis.topology import EVENTS
 from chassis.unit_of_work import UnitOfWork
 from contracts.order import OrderFulfilled
+from order_svc.store import RUNTIME
 from tests.operators.conftest import Desk
 from tests.support.waiting import wait_until
 
@@ -58,6 +60,9 @@ async def test_a_parked_event_is_listed_with_the_reason_and_goes_out_when_let_go
     assert await unpark(desk, ids=[id, unknown]) == {id: "unparked", unknown: "not_found"}
     await desk.service.settled()
     assert [str(envelope.id) for envelope in desk.service.envelopes() if envelope.source == "/order"] == [id]
+    row = await desk.service.runtime.reader.first(sa.select(RUNTIME.outbox))
+    assert row is not None
+    assert row["attempts"] == 1  # counted anew
     assert await unpark(desk, ids=[id]) == {id: "not_found"}
     assert (await parked(desk))["total"] == 0
 

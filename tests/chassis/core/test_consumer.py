@@ -226,6 +226,8 @@ async def live_once(store_url: str, broker: MemoryBroker, clock: ManualClock, po
     async def handle(event: OrderCancelled, uow: ToyUnitOfWork) -> None:
         if event.order_id == poison:
             raise Killed
+        if event.reason == "bug":
+            raise KeyError("bug")
         await handler(event, uow)
 
     runtime.consumer._subscriptions = {OrderCancelled: handle}
@@ -253,10 +255,11 @@ async def test_an_event_that_kills_the_process_takes_none_of_its_neighbours_with
     store_url: str, broker: MemoryBroker, clock: ManualClock
 ) -> None:
     await create_tables(store_url)
-    order_ids = [uuid4() for _ in range(9)]
+    buggy, *order_ids = (uuid4() for _ in range(10))
     poison = order_ids[4]
-    for order_id in order_ids:
-        send(broker, encode(an_envelope(OrderCancelled(order_id=order_id, reason="test"), clock)))
+    for order_id in (buggy, *order_ids):
+        reason = "bug" if order_id == buggy else "test"
+        send(broker, encode(an_envelope(OrderCancelled(order_id=order_id, reason=reason), clock)))
     lives = 0
     while broker.ready(INBOX):
         lives += 1
@@ -264,6 +267,7 @@ async def test_an_event_that_kills_the_process_takes_none_of_its_neighbours_with
         await live_once(store_url, broker, clock, poison)
     assert lives <= SUSPICIOUS_DELIVERIES + MAX_KILLS + 1
     assert only_dead(broker)["error-type"] == "KilledProcessError"
+    assert [message.headers()["error-type"] for message in broker.ready("shop.retry.1s")] == ["KeyError"]
     store = Store(store_url)
     rows = await store.reader.all(sa.select(counters.c.id, counters.c.value))
     assert {row["id"]: row["value"] for row in rows} == {id: 1 for id in order_ids if id != poison}
