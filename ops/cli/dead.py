@@ -8,6 +8,7 @@ from urllib.parse import quote
 import httpx
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from ops.cli.common import Json, asked_shop, give_up, write_json
 from ops.cli.services import PROBLEM, Answers, DryRun, Service, Yes, ask, chosen, confirm
@@ -196,18 +197,17 @@ def _print_letters(answers: Answers) -> None:
     if not rows:
         ShopConsole().good("no dead letters")
         return
-    table = Table("service", "id", "type", "order", "why", "tries", "redrives", "died")
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("service")
+    table.add_column("id, order", no_wrap=True)
+    table.add_column("type, tries", overflow="fold")
+    table.add_column("why, since", overflow="fold")
     for service, letter in rows:
-        table.add_row(
-            service,
-            letter["id"],
-            letter["type"],
-            letter["order_id"] or letter["subject"] or "",
-            letter["error_type"] or letter["reason"],
-            str(letter["attempt"]),
-            str(letter["redrives"]),
-            (letter["died_at"] or "")[:19],
-        )
+        tries = f"{letter['attempt']} tries" + (f", redriven {letter['redrives']}×" if letter["redrives"] else "")
+        died = (letter["died_at"] or "")[:19].replace("T", " ")
+        why = letter["error_type"] or letter["reason"]
+        table.add_row(service, letter["id"], Text(letter["type"]), Text(why))
+        table.add_row("", Text(letter["order_id"] or letter["subject"] or ""), tries, died, style="dim")
     out.print(table)
     for service, page in answers.documents.items():
         if page["more"]:

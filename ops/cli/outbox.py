@@ -7,6 +7,7 @@ from uuid import UUID
 import httpx
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from ops.cli.common import Json, asked_shop, give_up, write_json
 from ops.cli.services import PROBLEM, Answers, Service, Yes, ask, chosen, confirm
@@ -97,11 +98,15 @@ def _print_parked(answers: Answers) -> None:
     if not rows:
         console.good("no parked events")
         return
-    table = Table("service", "event", "type", "subject", "tries", "why", "since")
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("service")
+    table.add_column("event, subject", no_wrap=True)
+    table.add_column("type, tries", overflow="fold")
+    table.add_column("why, since", overflow="fold")
     for service, event in rows:
-        since = event["parked_at"][:19]
-        why = event["last_error"] or ""
-        table.add_row(service, event["event_id"], event["type"], event["subject"], str(event["attempts"]), why, since)
+        since = event["parked_at"][:19].replace("T", " ")
+        table.add_row(service, event["event_id"], event["type"], Text(event["last_error"] or ""))
+        table.add_row("", Text(event["subject"]), f"{event['attempts']} tries", since, style="dim")
     console.out.print(table)
     for service, page in answers.documents.items():
         if page["total"] > len(page["items"]):

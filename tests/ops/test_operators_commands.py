@@ -120,6 +120,12 @@ def test_the_list_is_a_table_of_all_services(shop: FakeShop) -> None:
     assert shop.requests[0][2] == {"type": "order.placed.v1", "error_type": "KeyError", "limit": "5"}
 
 
+def test_an_id_can_be_copied_from_the_narrowest_terminal(shop: FakeShop) -> None:
+    for command in (("dead", "list"), ("outbox", "parked")):
+        result = CliRunner().invoke(app, command, env={"COLUMNS": "80", "NO_COLOR": "1"})
+        assert ID in result.stdout
+
+
 def test_the_list_as_json(shop: FakeShop) -> None:
     document = json.loads(run("dead", "list", "--service", "catalog", "--json").stdout)
     assert document["services"]["catalog"]["items"][0]["id"] == ID
