@@ -203,7 +203,7 @@ def _print_letters(answers: Answers) -> None:
     table.add_column("type, tries", overflow="fold")
     table.add_column("why, since", overflow="fold")
     for service, letter in rows:
-        tries = f"{letter['attempt']} tries" + (f", redriven {letter['redrives']}×" if letter["redrives"] else "")
+        tries = f"{letter['attempt']} tries" + (f", redriven {letter['redrives']}x" if letter["redrives"] else "")
         died = (letter["died_at"] or "")[:19].replace("T", " ")
         why = letter["error_type"] or letter["reason"]
         table.add_row(service, letter["id"], Text(letter["type"]), Text(why))
