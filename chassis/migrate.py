@@ -65,11 +65,19 @@ def run_migrations(metadata: sa.MetaData) -> None:
     """The body of a service's `migrations/env.py`."""
     url: str = context.config.attributes["url"]
     if make_url(url).get_backend_name() == "sqlite":
-        engine = sa.create_engine(make_url(url).set(drivername="sqlite"), poolclass=NullPool)
-        with engine.connect() as connection:
+        with _sqlite_engine(url).connect() as connection:
             _upgrade(connection, metadata)
     else:
         asyncio.run(_upgrade_async(url, metadata))
+
+
+def _sqlite_engine(url: str) -> sa.Engine:
+    """Python's driver would commit before each CREATE TABLE; a revision is to be applied whole or not at all."""
+    engine = sa.create_engine(
+        make_url(url).set(drivername="sqlite"), poolclass=NullPool, connect_args={"isolation_level": None}
+    )
+    sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    return engine
 
 
 async def _upgrade_async(url: str, metadata: sa.MetaData) -> None:
@@ -82,7 +90,11 @@ async def _upgrade_async(url: str, metadata: sa.MetaData) -> None:
 
 def _upgrade(connection: sa.Connection, metadata: sa.MetaData) -> None:
     context.configure(
-        connection=connection, target_metadata=metadata, render_as_batch=True, transaction_per_migration=True
+        connection=connection,
+        target_metadata=metadata,
+        render_as_batch=True,
+        transactional_ddl=True,
+        transaction_per_migration=True,
     )
     with context.begin_transaction():
         context.run_migrations()
