@@ -121,9 +121,12 @@ class Store:
             cursor.execute(f"PRAGMA {name}={value}")
         (journal,) = cursor.execute("PRAGMA journal_mode").fetchone()
         (synchronous,) = cursor.execute("PRAGMA synchronous").fetchone()
-        cursor.close()
         if (journal, synchronous) != ("wal", 2):
             raise RuntimeError(f"SQLite refused WAL with synchronous=FULL (it says {journal}, {synchronous})")
+        # What a process before us wrote into the log and died over may be in the kernel's memory only. Nothing is
+        # answered from it until it is synced, in the database file: the kernel forgets what it once failed to sync.
+        cursor.execute("PRAGMA wal_checkpoint(FULL)")
+        cursor.close()
 
 
 class SqliteReader:
