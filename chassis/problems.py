@@ -10,7 +10,7 @@ import orjson
 import structlog
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -18,6 +18,7 @@ from starlette.responses import Response
 
 from chassis.context import current_context
 from chassis.seedwork import DomainError, ErrorKind
+from chassis.sessions import is_store_trouble
 
 log = structlog.get_logger("http")
 
@@ -116,9 +117,6 @@ _MESSAGES: Final[Mapping[str, str]] = MappingProxyType(
         "url_parsing": "Input should be a valid URL",
     }
 )
-
-_STORE_DOWN: Final = frozenset({"08", "53", "55", "57", "58"})
-"""PostgreSQL's SQLSTATE classes for: connection, resources, locks, operator intervention, system error."""
 
 
 class ProblemError(Exception):
@@ -227,7 +225,7 @@ async def _on_http_exception(request: Request, error: HTTPException) -> Response
 
 
 async def _on_database_error(request: Request, error: DBAPIError) -> Response:
-    if not _is_storage_trouble(error):
+    if not is_store_trouble(error):
         log.error("http.unexpected_error", error=type(error).__name__, exc_info=error)
         return internal_error()
     return await _on_storage_trouble(request, error)
@@ -237,13 +235,6 @@ async def _on_storage_trouble(request: Request, error: Exception) -> Response:
     cause = error.orig if isinstance(error, DBAPIError) else error
     log.error("http.storage_unavailable", error=type(cause).__name__, reason=str(cause)[:200])
     return problem_response(503, "storage-unavailable", headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
-
-
-def _is_storage_trouble(error: DBAPIError) -> bool:
-    """The store is gone, full or stuck, as against: our statement is wrong."""
-    if isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated:
-        return True
-    return str(getattr(error.orig, "sqlstate", None) or "")[:2] in _STORE_DOWN
 
 
 def _escape(part: str) -> str:

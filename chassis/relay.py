@@ -140,6 +140,7 @@ class Relay:
         """One window of due events, published and confirmed; the marks follow while the next window is on its way."""
         if not await self._leadership.hold():
             return False
+        self._begin_marking()  # of what could not be marked before
         sent = frozenset(self._confirmed)  # as it is before we look: a mark may be committed while the rows come
         rows = await self._reader.all(self._pending, {"now": self._clock.now()})
         window = _first_of_each_aggregate([row for row in rows if row["id"] not in sent])
@@ -147,7 +148,7 @@ class Relay:
             if len(rows) < SELECT_LIMIT:
                 return False
             await self._marked()
-            return True
+            return not self._unmarked
         self._failpoints.hit("relay.after_select")
         results = await self._transport.publish([self._message(row) for row in window])
         self._failpoints.hit("relay.after_publish")
@@ -189,16 +190,20 @@ class Relay:
                     pass  # the row stays as it is and goes out again: a duplicate some day, never a loss
         self._confirmed.update(confirmed)
         self._unmarked += ({"b_id": id_, "b_at": now} for id_ in confirmed)
+        self._begin_marking()
+        return bool(confirmed)
+
+    def _begin_marking(self) -> None:
         if self._unmarked and self._marking is None:
             self._marking = asyncio.create_task(self._mark_soon(), name="relay:mark")
             self._marks.add(self._marking)
             self._marking.add_done_callback(self._marks.discard)
-        return bool(confirmed)
 
     async def _mark_soon(self) -> None:
         """Mark what was confirmed in the last moments, in one transaction: a mark is in no hurry.
 
-        Until it is committed the rows count as sent in memory only; if it fails, they are sent again.
+        Until it is committed the rows count as sent in memory only. If it fails they are marked later, not sent again:
+        a full disk must not become a flood of duplicates.
         """
         try:
             async with asyncio.timeout(MARK_AFTER.total_seconds()):
@@ -212,11 +217,11 @@ class Relay:
 
         try:
             await self._writer.run_now(mark)
+            self._confirmed.difference_update(row["b_id"] for row in rows)
             self._failpoints.hit("relay.after_mark")
         except Exception:
             log.exception("relay.mark_failed", events=len(rows))
-        finally:
-            self._confirmed.difference_update(row["b_id"] for row in rows)
+            self._unmarked += (row for row in rows if row["b_id"] in self._confirmed)
 
     async def _marked(self) -> None:
         """Wait until everything confirmed so far is marked."""

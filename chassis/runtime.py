@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Generic, TypeVar
 
 import structlog
@@ -24,6 +25,8 @@ from chassis.unit_of_work import RuntimeTables, Transaction, UnitOfWork
 from chassis.writer import Writer
 
 log = structlog.get_logger()
+
+PROBE_EVERY = timedelta(seconds=2)
 
 UowT = TypeVar("UowT", bound=UnitOfWork)
 
@@ -114,6 +117,7 @@ class Runtime(Generic[UowT]):
         )
         self.parked = ParkedEvents(definition.tables.outbox, self.reader, self.writer, self.relay.wake)
         self.sweeper = Sweeper(env.observer, env.failpoints)
+        self.sweeper.add(Sweep("probe_store", PROBE_EVERY, self.writer.probe))
         for sweep in housekeeping(definition.tables, self.writer, env.clock, env.retention):
             self.sweeper.add(sweep)
         self._forgetful_broker = env.forgetful_broker
@@ -157,6 +161,8 @@ class Runtime(Generic[UowT]):
         failing: dict[str, str] = {}
         if not self._started:
             failing["runtime"] = "starting or stopping"
+        if self.writer.trouble:
+            failing["store"] = self.writer.trouble
         health = self.transport.health()
         if health.topology_error:
             failing["topology"] = health.topology_error

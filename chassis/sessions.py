@@ -6,20 +6,33 @@ a batch makes a dozen; the commit, which waits for the disk, is what must not ho
 """
 
 import asyncio
+import os
 import sqlite3
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Final, Protocol
+from typing import Any, Final, NoReturn, Protocol
 
 import aiosqlite
 import sqlalchemy as sa
+import structlog
 from sqlalchemy.engine import URL, Dialect
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.pool import NullPool
 
+log = structlog.get_logger()
+
 LOCK_TRIES: Final = 100
 LOCK_PAUSE_SECONDS: Final = 0.05
+EXIT_SYNC_FAILED: Final = 74
+"""The exit status (`EX_IOERR`) of a process whose disk failed to keep a commit."""
+
+_SYNC_FAILED: Final = frozenset({sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC})
+_DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_STORE_DOWN: Final = frozenset({"08", "53", "55", "57", "58"})
+"""PostgreSQL's SQLSTATE classes for: connection, resources, locks, operator intervention, system error."""
 
 
 class Connection(Protocol):
@@ -111,6 +124,8 @@ class SqliteSession:
         try:
             await self._committer.commit()
         except sqlite3.Error as error:
+            if error.sqlite_errorcode in _SYNC_FAILED:
+                abandon_process(error)
             raise OperationalError("COMMIT", None, error) from error
 
     def _roll_back(self) -> None:
@@ -145,6 +160,28 @@ def sqlite_write_engine(url: URL, on_connect: Callable[[Any], None]) -> sa.Engin
 
     sa.event.listen(engine, "connect", prepare)
     return engine
+
+
+def is_store_trouble(error: Exception) -> bool:
+    """Whether the store, not the statement, is at fault: lost, locked, damaged, or on a full or read-only disk."""
+    if not isinstance(error, DBAPIError):
+        return isinstance(error, OSError | PoolTimeoutError)
+    if error.connection_invalidated or isinstance(error, OperationalError | InterfaceError):
+        return True
+    if (getattr(error.orig, "sqlite_errorcode", None) or 0) & 0xFF in _DAMAGED:
+        return True
+    return str(getattr(error.orig, "sqlstate", None) or "")[:2] in _STORE_DOWN
+
+
+def abandon_process(error: sqlite3.Error) -> NoReturn:
+    """End at once: whether the commit is on the disk cannot be known, and a second sync would only say that it is.
+
+    The kernel may drop what it failed to write and call it clean. The next process reads the log anew and moves what
+    is in it to the database file before it answers; those who waited ask again, with the same idempotency key.
+    """
+    log.critical("store.sync_failed", error=error.sqlite_errorname, exit_status=EXIT_SYNC_FAILED)
+    sys.stdout.flush()
+    os._exit(EXIT_SYNC_FAILED)
 
 
 def _is_locked(error: OperationalError) -> bool:

@@ -13,8 +13,7 @@ from typing import Any, Generic, TypeVar, cast
 from uuid import UUID
 
 import structlog
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.exc import DBAPIError
 
 from chassis.clock import Clock
 from chassis.context import MessageContext, current_context
@@ -26,7 +25,7 @@ from chassis.inbox import claim
 from chassis.observer import Observer
 from chassis.outbox import OutboxWriter
 from chassis.seedwork import DomainError, ErrorKind
-from chassis.sessions import WriteSession
+from chassis.sessions import WriteSession, is_store_trouble
 from chassis.unit_of_work import ConcurrencyError, RuntimeTables, Transaction, UnitOfWork
 from contracts.envelope import Event
 
@@ -107,6 +106,8 @@ class Writer(Generic[UowT]):
         self._queue: asyncio.Queue[_Job[UowT]] = asyncio.Queue(MAX_WAITING)
         self._session: WriteSession | None = None
         self._task: asyncio.Task[None] | None = None
+        self.trouble = ""
+        """Why the store could not be written, since when; empty when it can be, as far as was tried."""
         self.on_emitted: Callable[[], None] = lambda: None
         """Called after a commit that left events in the outbox; the relay sets it to its wake-up."""
 
@@ -159,6 +160,24 @@ class Writer(Generic[UowT]):
         job = self._job(work, None)
         await self._queue.put(job)
         return cast("ResultT", await job.done)
+
+    async def probe(self) -> int:
+        """After trouble: write a row and take it away, to see whether the store can be written again; 1 if it can.
+
+        Raises:
+            StoreUnavailableError: not yet.
+        """
+        if not self.trouble:
+            return 0
+        table, probe_id = self._tables.attempts, self._ids.new()
+
+        async def write(uow: UowT) -> None:
+            await uow.execute(table.insert().values(event_id=probe_id, attempts=0))
+            await uow.execute(table.delete().where(table.c.event_id == probe_id))
+
+        await self.run_now(write)
+        self.trouble = ""
+        return 1
 
     @property
     def waiting(self) -> int:
@@ -219,7 +238,7 @@ class Writer(Generic[UowT]):
             try:
                 await self._commit(jobs)
             except Exception as error:
-                if _is_store_trouble(error):
+                if is_store_trouble(error):
                     await self._close_session()
             else:
                 return
@@ -240,8 +259,8 @@ class Writer(Generic[UowT]):
             except Exception as error:
                 if _is_conflict(error) and attempt < CONFLICT_TRIES:
                     continue
-                if _is_store_trouble(error):
-                    log.warning("writer.store_unavailable", error=type(error).__name__)
+                if is_store_trouble(error):
+                    self._note_trouble(error)
                     await self._close_session()
                     raise StoreUnavailableError from error
                 raise
@@ -282,6 +301,12 @@ class Writer(Generic[UowT]):
                 results.append(False)
         return results
 
+    def _note_trouble(self, error: Exception) -> None:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        reason = f"{type(cause).__name__}: {str(cause)[:200]}"
+        log.warning("writer.store_unavailable", error=type(error).__name__, reason=reason)
+        self.trouble = self.trouble or f"cannot be written since {self._clock.now().isoformat()}: {reason}"
+
     async def _open_session(self) -> WriteSession:
         if self._session is None:
             self._session = await self._store.open_session()
@@ -312,10 +337,3 @@ def _is_conflict(error: Exception) -> bool:
     if isinstance(error, ConcurrencyError):
         return True
     return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in _RETRYABLE_SQLSTATES
-
-
-def _is_store_trouble(error: Exception) -> bool:
-    """Whether the store, not the job, is at fault: lost connection, locked, full or read-only disk."""
-    if isinstance(error, DBAPIError):
-        return error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
-    return isinstance(error, OSError | PoolTimeoutError)

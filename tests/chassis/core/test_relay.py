@@ -1,11 +1,13 @@
 """The relay marks only what the broker confirmed, and one bad row holds up nobody else."""
 
+import errno
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, NoReturn
 from uuid import UUID, uuid4
 
+import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import RowMapping
 
@@ -53,6 +55,25 @@ async def test_an_unknown_outcome_leaves_the_row_and_publishes_again(
     await drain(runtime)
     assert all(row["published_at"] for row in await outbox(runtime))
     assert len(broker.journal) == 2  # the duplicate consumers drop by its id
+
+
+async def test_what_cannot_be_marked_is_not_sent_again_and_again(
+    runtime: Runtime[ToyUnitOfWork], broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await runtime.writer.execute(add, Add(uuid4()))
+    with monkeypatch.context() as full_disk:
+        full_disk.setattr(runtime.writer, "_open_session", _no_space)
+        await runtime.writer._close_session()
+        for _ in range(5):
+            await runtime.relay.run_once()
+    assert [row["published_at"] for row in await outbox(runtime)] == [None]
+    assert not await runtime.relay.run_once()
+    assert all(row["published_at"] for row in await outbox(runtime))
+    assert len(broker.journal) == 1
+
+
+async def _no_space() -> NoReturn:
+    raise OSError(errno.ENOSPC, "no space left on device")
 
 
 async def test_an_unroutable_event_waits_for_its_binding(

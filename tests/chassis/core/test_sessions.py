@@ -1,15 +1,19 @@
 """The writer on SQLite: durable by its pragmas, and patient with other processes without holding up the loop."""
 
 import asyncio
+import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
+import asyncpg
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from chassis import sessions
 from chassis.db import Store
+from chassis.sessions import is_store_trouble
 from tests.support.toy import create_tables, notes
 
 
@@ -32,6 +36,40 @@ async def test_what_the_writer_commits_survives_a_power_cut_by_wal_and_full_sync
     await session.close()
     await store.close()
     assert (journal, synchronous) == ("wal", 2)
+
+
+async def test_what_the_log_holds_is_in_the_file_before_anything_is_written(store: Store, tmp_path: Path) -> None:
+    """A process that died may have left it unsynced; checkpointed, it is synced twice over."""
+    with closing(other_process(store)) as dead:
+        dead.execute("PRAGMA journal_mode=WAL")
+        dead.execute("INSERT INTO notes (text) VALUES ('in the log')")
+        session = await store.open_session()
+        copy = shutil.copy(str(store.sqlite_path), tmp_path / "without-log.db")
+        with closing(sqlite3.connect(copy)) as file:
+            assert file.execute("SELECT text FROM notes").fetchall() == [("in the log",)]
+        await session.close()
+    await store.close()
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "at_fault"),
+    [
+        (sqlite3.OperationalError, sqlite3.SQLITE_FULL, True),
+        (sqlite3.DatabaseError, sqlite3.SQLITE_CORRUPT, True),
+        (sqlite3.DatabaseError, sqlite3.SQLITE_NOTADB, True),
+        (sqlite3.IntegrityError, sqlite3.SQLITE_CONSTRAINT_UNIQUE, False),
+        (asyncpg.PostgresError, "53100", True),  # disk full
+        (asyncpg.PostgresError, "57P03", True),  # starting up
+        (asyncpg.PostgresError, "22003", False),
+    ],
+)
+def test_the_store_is_at_fault_or_the_statement_is(
+    kind: type[sqlite3.Error | asyncpg.PostgresError], code: int | str, *, at_fault: bool
+) -> None:
+    cause = kind()
+    setattr(cause, "sqlite_errorcode" if isinstance(code, int) else "sqlstate", code)
+    wrap = OperationalError if kind is sqlite3.OperationalError else DBAPIError
+    assert is_store_trouble(wrap("SELECT 1", None, cause)) is at_fault
 
 
 async def test_a_store_that_is_locked_while_it_is_opened_is_waited_for(tmp_path: Path) -> None:

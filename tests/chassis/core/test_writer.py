@@ -1,6 +1,9 @@
 """One writer, two doors: batches commit together, and a bad job harms only itself."""
 
 import asyncio
+import errno
+from pathlib import Path
+from typing import NoReturn
 from uuid import UUID, uuid4
 
 import pytest
@@ -10,11 +13,24 @@ from sqlalchemy.exc import IntegrityError
 from chassis.context import MessageContext
 from chassis.db import Store
 from chassis.failpoints import Failpoints
-from chassis.runtime import Runtime
+from chassis.runtime import Environment, Runtime
 from chassis.seedwork import DomainError
-from chassis.writer import InboxEvent, Writer
+from chassis.transport.memory import MemoryBroker, MemoryTransport
+from chassis.writer import InboxEvent, StoreUnavailableError, Writer
 from contracts.order import OrderCancelled
-from tests.support.toy import TABLES, Add, Counter, ToyUnitOfWork, add, counters, notes, on_order_cancelled
+from tests.support.clocks import ManualClock
+from tests.support.toy import (
+    TABLES,
+    Add,
+    Counter,
+    ToyUnitOfWork,
+    add,
+    counters,
+    create_tables,
+    notes,
+    on_order_cancelled,
+    toy_service,
+)
 
 CONTEXT = MessageContext(uuid4())
 
@@ -139,3 +155,61 @@ async def test_a_handler_reads_what_the_batch_has_not_written_yet(writer: Writer
         return int(rows[0]["n"]) + len(found)
 
     assert await writer.execute(write_then_read, None) == 2
+
+
+async def test_a_full_store_refuses_says_so_and_goes_on_when_there_is_space(tmp_path: Path, clock: ManualClock) -> None:
+    url = f"sqlite+aiosqlite:///{tmp_path / 'store.db'}"
+    await create_tables(url)
+    store = Store(url)
+    store.set_pragma("max_page_count", "1")  # not a page more than there are
+    environment = Environment(store=store, transport=MemoryTransport(MemoryBroker(clock=clock), "order"), clock=clock)
+    runtime = Runtime(toy_service(), environment)
+    await runtime.writer.start()
+    with pytest.raises(StoreUnavailableError):
+        await fill(runtime)
+    counted = await count(runtime)
+    assert "full" in runtime.readiness()["store"]
+    store.set_pragma("max_page_count", "1000000")
+    await runtime.writer.execute(add, Add(uuid4()))
+    assert await count(runtime) == counted + 1
+    await runtime.writer.stop()
+    await store.close()
+
+
+async def fill(runtime: Runtime[ToyUnitOfWork]) -> None:
+    for _ in range(1_000):
+        await runtime.writer.execute(add, Add(uuid4()))
+
+
+async def count(runtime: Runtime[ToyUnitOfWork]) -> int:
+    """How many counters there are; each with its event."""
+    totals = [sa.select(sa.func.count()).select_from(t).scalar_subquery() for t in (counters, TABLES.outbox)]
+    row = await runtime.reader.first(sa.select(*(total.label(str(n)) for n, total in enumerate(totals))))
+    assert row is not None
+    assert row["0"] == row["1"]
+    return int(row["0"])
+
+
+async def test_a_store_in_trouble_is_tried_with_a_row_that_does_not_stay(
+    runtime: Runtime[ToyUnitOfWork], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert await runtime.writer.probe() == 0
+    with monkeypatch.context() as outage:
+        outage.setattr(runtime.store, "open_session", gone)
+        for attempt in (runtime.writer.execute(add, Add(uuid4())), runtime.writer.probe()):
+            with pytest.raises(StoreUnavailableError):
+                await attempt
+        assert "no space left" in runtime.readiness()["store"]
+    await runtime.writer.run_now(read_only)
+    assert "store" in runtime.readiness()  # nothing was written yet
+    assert await runtime.writer.probe() == 1
+    assert "store" not in runtime.readiness()
+    assert await runtime.reader.all(sa.select(TABLES.attempts)) == []
+
+
+async def gone() -> NoReturn:
+    raise OSError(errno.ENOSPC, "no space left on device")
+
+
+async def read_only(uow: ToyUnitOfWork) -> None:
+    await uow.fetch(sa.select(counters))
