@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,10 +42,10 @@ async def lone(tmp_path: Path) -> AsyncIterator[Lone]:
     """Makes services that run alone, in folders of their own; whatever runs at the end is killed."""
     made: list[LoneService] = []
 
-    def make(name: str, module: str = "") -> LoneService:
+    def make(name: str, **options: Any) -> LoneService:
         folder = tmp_path / f"{len(made)}"
         folder.mkdir()
-        made.append(LoneService(name, folder, module=module))
+        made.append(LoneService(name, folder, **options))
         return made[-1]
 
     yield make

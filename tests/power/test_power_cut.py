@@ -109,7 +109,7 @@ async def test_what_a_killed_process_left_unsynced_is_synced_before_it_is_answer
 
 async def test_a_migration_that_is_cut_can_be_run_again(lone: Lone, image: Path) -> None:
     service = lone("order")
-    assert service.migrate() == 0, service.log()
+    service.migrate_traced()
     run = list(read_trace(service.traces[-1]))
     disk = Disk(service.store.parent, {service.store.name: b""})
     moments = set(range(len(run)) if THOROUGH else Random(1).sample(range(len(run)), 20))
