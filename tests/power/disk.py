@@ -84,6 +84,10 @@ class Disk:
                 found[name] = file.after_the_cut(rng)
         return found
 
+    def synced(self) -> dict[str, bytes]:
+        """The files if all that was not synced is lost."""
+        return {name: bytes(file.lasting) for name, file in self._now.items() if file.entry_lasts}
+
     def _is_folder(self, event: Event) -> bool:
         """Whether it is about the folder itself: its sync makes names come and go for good."""
         if not isinstance(event, SyncBegun | SyncDone) or event.path != self._folder:
