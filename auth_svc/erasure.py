@@ -24,16 +24,23 @@ class WalEraser:
         self._due = True
 
     async def run(self) -> int:
-        """Truncate the log if something was erased; 1 if that worked. Readers in its way only postpone it."""
+        """Truncate the log if something was erased; 1 if that worked. Readers in its way only postpone it.
+
+        Raises:
+            sqlite3.OperationalError: the disk is full or fails; it stays due.
+        """
         if not self._due or self._path is None:
             return 0
-        self._due = False
-        busy = await asyncio.to_thread(_truncate_wal, self._path)
-        self._due = busy
-        return 0 if busy else 1
+        self._due = emptied = False
+        try:
+            emptied = await asyncio.to_thread(_truncate_wal, self._path)
+        finally:
+            self._due = self._due or not emptied  # something else may have been erased meanwhile
+        return int(emptied)
 
 
 def _truncate_wal(path: Path) -> bool:
+    """Whether it is empty now."""
     with closing(sqlite3.connect(path, timeout=5)) as connection:
         (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-    return bool(busy)
+    return not busy

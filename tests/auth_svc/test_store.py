@@ -1,8 +1,13 @@
 """The store: what is erased leaves the files."""
 
+import sqlite3
 from pathlib import Path
 
+import pytest
+
+from auth_svc import erasure
 from auth_svc.app import build
+from auth_svc.erasure import WalEraser
 from contracts.registry import SERVICES
 from tests.auth_svc.accounts import PASSWORD, Accounts, bearer, settings
 from tests.support.clocks import ManualClock
@@ -26,6 +31,35 @@ async def test_erased_data_leaves_the_files(tmp_path: Path) -> None:
         assert await empty_wal.run() == 0, "nothing more to do"
         for canary in canaries:
             assert found_in(tmp_path, canary) == []
+
+
+async def test_the_log_stays_due_when_the_disk_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    eraser = WalEraser(tmp_path / "auth.db")
+    with monkeypatch.context() as failing:
+        failing.setattr(erasure, "_truncate_wal", fails)
+        with pytest.raises(sqlite3.OperationalError):
+            await eraser.run()
+    assert await eraser.run() == 1
+    assert await eraser.run() == 0
+
+
+async def test_what_is_erased_while_the_log_is_emptied_is_not_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    eraser = WalEraser(tmp_path / "auth.db")
+
+    def erased_meanwhile(path: Path) -> bool:
+        eraser.request()
+        return True
+
+    with monkeypatch.context() as busy:
+        busy.setattr(erasure, "_truncate_wal", erased_meanwhile)
+        await eraser.run()
+    assert await eraser.run() == 1
+
+
+def fails(path: Path) -> bool:
+    raise sqlite3.OperationalError("disk I/O error")
 
 
 def found_in(folder: Path, canary: bytes) -> list[str]:
