@@ -5,7 +5,7 @@ BIN := .venv/bin
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast check format types layers bench lock definitions clean
+.PHONY: help run test test-fast test-power check format types layers bench lock definitions clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,7 +18,11 @@ test: .venv/dev ## Run every test, on SQLite and PostgreSQL, in memory and on a 
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -q
 
 test-fast: .venv/dev ## Run the tests that need no server and are not exhaustive (about a minute)
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -q -m "not rabbit and not postgres and not e2e and not browser and not exhaustive"
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -q -m "not rabbit and not postgres and not e2e and not strace and not browser and not exhaustive"
+
+test-power: .venv/dev ## Cut the power 8,000 times and kill a service at every system call of a checkout (an hour)
+	@$(BIN)/python -m ops.install
+	@POWER=full $(BIN)/python -m pytest -q tests/power
 
 check: .venv/dev ## Format, lint, types and import layers, as CI does
 	@$(BIN)/ruff format --check .

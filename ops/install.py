@@ -53,6 +53,7 @@ TEST_PROGRAMS: Final[Mapping[str, str]] = MappingProxyType(
         "postgresql": "/usr/lib/postgresql/*/bin/initdb",
         "caddy": "/usr/bin/caddy",
         "chromium": "/usr/bin/chromium",
+        "strace": "/usr/bin/strace",
     }
 )
 """What the whole test suite runs against, by Debian package, and a file that shows it is there."""

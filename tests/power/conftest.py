@@ -9,7 +9,10 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.conftest import shop, shop_processes
 from tests.power.lone import LoneService
+
+__all__ = ["lone", "shop", "shop_processes", "strace"]
 
 THOROUGH = os.environ.get("POWER") == "full"
 

@@ -26,7 +26,7 @@ BURSTS: Final = (1, 1, 10, 1, 60, 1)
 ACK: Final = re.compile(rb"\x01..\x00\x00\x00\x0d\x00\x3c\x00\x50(.{8})([\x00\x01])\xce", re.DOTALL)
 """AMQP's `basic.ack`: frame, channel, size, class 60, method 80, delivery tag, multiple."""
 
-pytestmark = pytest.mark.rabbit
+pytestmark = [pytest.mark.strace, pytest.mark.rabbit]
 
 
 async def test_an_event_is_acknowledged_after_its_inbox_row_is_synced(

@@ -19,6 +19,8 @@ from tests.power.lone import LoneService
 from tests.power.shops import place, prepare_orders, try_to_place
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.strace
+
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:

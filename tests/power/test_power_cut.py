@@ -21,7 +21,7 @@ CUTS: Final = 40 if THOROUGH else 2
 ORDERS: Final = (1, 1, 1, 30, 1, 1, 45, 30, 40)  # one alone, then several at once: batches of one and of many
 PAYMENTS: Final = 40
 
-pytestmark = pytest.mark.timeout(900 if THOROUGH else 120)
+pytestmark = [pytest.mark.strace, pytest.mark.timeout(1800 if THOROUGH else 120)]
 
 
 @pytest.fixture
