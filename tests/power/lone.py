@@ -21,7 +21,7 @@ from tests.support.waiting import wait_until
 
 @dataclass
 class LoneService:
-    """`order` or `payment` with its store in a folder of its own; it may be killed and started again."""
+    """A service that may be killed and started again; its store is in `disk`, or in a folder of its own."""
 
     name: str
     folder: Path
@@ -51,7 +51,7 @@ class LoneService:
 
     def migrate_traced(self) -> None:
         """The same as a process, under strace."""
-        with self._spawn("migrate") as process:
+        with self._run_traced("migrate") as process:
             assert process.wait(60) == 0, self.log()
 
     def prepare(self, rows: Iterable[tuple[sa.Table, dict[str, object]]]) -> None:
@@ -64,7 +64,7 @@ class LoneService:
 
     async def start(self, *strace: str, traced: bool = True) -> None:
         """Serve, under strace with these options beside those that make a trace; return when it answers."""
-        process = self._process = self._spawn("serve", *strace) if traced else self._run([], "serve")
+        process = self._process = self._run_traced("serve", *strace) if traced else self._run([], "serve")
         self.pid = process.pid
 
         async def answers() -> bool:
@@ -101,12 +101,12 @@ class LoneService:
         process, self._process = self._process, None
         if process is None:
             return 0
-        if number is not None:
+        if number is not None and process.poll() is None:
             os.kill(_service_of(process.pid), number)
         await wait_until(lambda: process.poll() is not None, timeout=30, message=f"it goes on: {self.log()}")
         return int(process.returncode)
 
-    def _spawn(self, command: str, *strace: str) -> "subprocess.Popen[bytes]":
+    def _run_traced(self, command: str, *strace: str) -> "subprocess.Popen[bytes]":
         """Strace is the parent of the service: it ends with it, in the same way, when the trace is complete."""
         self.store.parent.mkdir(exist_ok=True)
         self.traces.append(self.folder / f"{len(self.traces)}.trace")
