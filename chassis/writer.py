@@ -273,14 +273,21 @@ class Writer(Generic[UowT]):
             results = await self._run_jobs(jobs, uow)
             await uow.flush()
             self._failpoints.hit("writer.before_commit")
-        self._failpoints.hit("writer.after_commit")
-        self._observer.batch(len(jobs), time.perf_counter() - started)
-        uow.committed()
-        if uow.emitted:
-            self.on_emitted()
+        self._after_commit(uow, len(jobs), time.perf_counter() - started)
         for job, result in zip(jobs, results, strict=True):
             if not job.done.done():
                 job.done.set_result(result)
+
+    def _after_commit(self, uow: UowT, jobs: int, seconds: float) -> None:
+        """What is committed has happened: trouble from here on must not make a job fail or run again."""
+        try:
+            self._failpoints.hit("writer.after_commit")
+            self._observer.batch(jobs, seconds)
+            uow.committed()
+        except Exception:
+            log.exception("writer.after_commit_failed")
+        if uow.emitted:
+            self.on_emitted()
 
     async def _run_jobs(self, jobs: Sequence[_Job[UowT]], uow: UowT) -> list[Any]:
         events = [job.event for job in jobs if job.event is not None]
