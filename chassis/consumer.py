@@ -107,7 +107,6 @@ class Consumer:
 
     async def settle(self, subscription: Subscription, deliveries: Sequence[Delivery]) -> None:
         """Handle a batch in as few transactions as can be, then acknowledge, retry or bury each delivery."""
-        self._failpoints.hit("consumer.before_handle")
         waiting = list(deliveries)
         for pause in chain(STORE_BACKOFF, repeat(STORE_BACKOFF[-1])):
             waiting = await self._settle_what_can_be(subscription, waiting)
@@ -179,6 +178,7 @@ class Consumer:
             suspicious = delivery.delivery_count >= SUSPICIOUS_DELIVERIES
             if suspicious:
                 await self._count_attempt(envelope)
+            self._failpoints.hit("consumer.before_handle")
             context = MessageContext(envelope.correlationid, envelope.id, envelope.traceparent)
             try:
                 fresh = await self._writer.handle(InboxEvent(envelope.id, event), handler, context)
@@ -230,7 +230,9 @@ class Consumer:
         """
         pending = [(failure, self._way_on(failure)) for failure in failed]
         while pending:
+            self._failpoints.hit("consumer.before_retry")
             results = await self._transport.publish([message for _, message in pending])
+            self._failpoints.hit("consumer.after_retry")
             answered = list(zip(pending, results, strict=True))
             await subscription.ack([f.delivery for (f, _), result in answered if result.outcome is Outcome.ACK])
             pending = [item for item, result in answered if result.outcome is not Outcome.ACK]

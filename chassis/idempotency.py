@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import RowMapping
 
 from chassis.db import UtcDateTime
+from chassis.failpoints import Failpoints
 from chassis.seedwork import DomainError, ErrorKind
 from chassis.sessions import Connection
 
@@ -73,9 +74,10 @@ class Interrupted:
 class IdempotencyLog:
     """The keys of one transaction: preloaded for a whole batch, looked up in memory, flushed with the batch."""
 
-    def __init__(self, connection: Connection, table: sa.Table) -> None:
+    def __init__(self, connection: Connection, table: sa.Table, failpoints: Failpoints) -> None:
         self._connection = connection
         self._table = table
+        self._failpoints = failpoints
         self._known: dict[tuple[UUID, str, str], _Entry | None] = {}
         self._changed: set[tuple[UUID, str, str]] = set()
 
@@ -132,6 +134,9 @@ class IdempotencyLog:
         self._put(request, _Entry(request.fingerprint, now, resource_id, leased_until=now + LEASE))
 
     async def flush(self) -> None:
+        if not self._changed:
+            return
+        self._failpoints.hit("idempotency.before_store")
         inserts: list[dict[str, object]] = []
         updates: list[dict[str, object]] = []
         for scope in sorted(self._changed):
@@ -155,6 +160,7 @@ class IdempotencyLog:
                 for row in updates
             ]
             await self._connection.execute(statement, renamed)
+        self._failpoints.hit("idempotency.after_store")
 
     def _put(self, request: IdempotentRequest, entry: "_Entry") -> None:
         self._known[request.scope] = entry

@@ -191,6 +191,7 @@ class Relay:
         self._confirmed.update(confirmed)
         self._unmarked += ({"b_id": id_, "b_at": now} for id_ in confirmed)
         self._begin_marking()
+        self._failpoints.hit("relay.after_confirm")
         return bool(confirmed)
 
     def _begin_marking(self) -> None:
@@ -216,6 +217,7 @@ class Relay:
             uow.defer(self._mark, rows)
 
         try:
+            self._failpoints.hit("relay.before_mark")
             await self._writer.run_now(mark)
             self._confirmed.difference_update(row["b_id"] for row in rows)
             self._failpoints.hit("relay.after_mark")

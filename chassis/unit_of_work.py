@@ -16,6 +16,7 @@ from sqlalchemy.engine import RowMapping
 from chassis.clock import Clock
 from chassis.context import MessageContext
 from chassis.discards import discards_table
+from chassis.failpoints import Failpoints
 from chassis.idempotency import IdempotencyLog, idempotency_table
 from chassis.ids import Ids
 from chassis.inbox import attempts_table, inbox_table
@@ -61,6 +62,7 @@ class Transaction:
     clock: Clock
     ids: Ids
     outbox: OutboxWriter
+    failpoints: Failpoints
 
 
 class ConcurrencyError(DomainError):
@@ -76,7 +78,9 @@ class UnitOfWork:
     def __init__(self, transaction: Transaction) -> None:
         self.connection = transaction.connection
         self.tables = transaction.tables
-        self.idempotency = IdempotencyLog(transaction.connection, transaction.tables.idempotency)
+        self.idempotency = IdempotencyLog(
+            transaction.connection, transaction.tables.idempotency, transaction.failpoints
+        )
         self._clock = transaction.clock
         self._ids = transaction.ids
         self._outbox = transaction.outbox

@@ -269,7 +269,9 @@ class Writer(Generic[UowT]):
         started = time.perf_counter()
         session = await self._open_session()
         async with session.transaction() as connection:
-            uow = self._make_uow(Transaction(connection, self._tables, self._clock, self._ids, self._outbox))
+            uow = self._make_uow(
+                Transaction(connection, self._tables, self._clock, self._ids, self._outbox, self._failpoints)
+            )
             results = await self._run_jobs(jobs, uow)
             await uow.flush()
             self._failpoints.hit("writer.before_commit")
@@ -294,6 +296,8 @@ class Writer(Generic[UowT]):
         fresh = await claim(
             uow.connection, self._tables.inbox, ((e.id, e.event.wire_name) for e in events), self._clock.now()
         )
+        if events:
+            self._failpoints.hit("consumer.after_inbox")
         await uow.idempotency.preload(job.request for job in jobs if job.request is not None)
         await uow.preload([job.subject for job in jobs if job.event is None or job.event.id in fresh])
         results: list[Any] = []

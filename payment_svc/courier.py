@@ -5,7 +5,8 @@ finds it and asks again with the same key. Nothing is ever guessed.
 """
 
 import asyncio
-from typing import Any, Final, assert_never
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeVar, assert_never
 
 import sqlalchemy as sa
 import structlog
@@ -19,10 +20,12 @@ from payment_svc.commands import Answered
 from payment_svc.domain.operation import LEASE, Operation, OperationKind, OperationState
 from payment_svc.providers.port import AuthorizeRequest, PaymentProvider, Result, Unknown
 from payment_svc.results import apply_answer
-from payment_svc.store import operation_of_row
+from payment_svc.store import PaymentUnitOfWork, operation_of_row
 from payment_svc.tables import operations
 
 log = structlog.get_logger()
+
+ResultT = TypeVar("ResultT")
 
 AT_ONCE: Final = 32
 MAX_WAITING: Final = 2_000
@@ -95,7 +98,7 @@ class Courier:
     async def run(self, operation: Operation) -> None:
         """One try: ask the provider, then take its answer in."""
         answered = await self.call(operation)
-        await self._writer.run_now(lambda uow: apply_answer(answered, uow))
+        await self.take_in(lambda uow: apply_answer(answered, uow))
 
     async def call(self, operation: Operation) -> Answered:
         """Ask the provider. Trouble on the way is an unknown outcome, not an error: it may have happened."""
@@ -110,6 +113,16 @@ class Courier:
             result = Unknown(f"{type(error).__name__} in the provider's adapter")
         self._failpoints.hit("provider.after_call")
         return Answered(operation, result)
+
+    async def take_in(self, result: Callable[[PaymentUnitOfWork], Awaitable[ResultT]]) -> ResultT:
+        """Run the transaction an answer ends in."""
+
+        async def work(uow: PaymentUnitOfWork) -> ResultT:
+            taken = await result(uow)
+            self._failpoints.hit("provider.before_result")
+            return taken
+
+        return await self._writer.run_now(work)
 
     async def _deal_with(self, operation: Operation) -> None:
         enter_context(MessageContext(operation.order_id, operation.causation_id, operation.traceparent))
