@@ -8,10 +8,12 @@ from uuid import UUID
 
 import httpx
 
+from chassis.topology import VHOST
 from chassis.transport.amqp import journal_end, read_journal
 from contracts.envelope import Envelope, UndecodableEventError, decode
 from ops.broker import ManagementApi, ManagementError
 from ops.config import ShopConfig, read_state
+from ops.definitions import missing_bindings
 
 PREFIXES: Final = {"auth": "/auth", "catalog": "/catalog", "order": "/orders", "payment": "/payments"}
 PATIENT_SECONDS: Final = 60.0
@@ -73,6 +75,18 @@ class ShopApi:
             return None
         with ManagementApi(management["url"], management["user"], management["password"]) as api:
             return sorted(api.queues("/"), key=lambda queue: str(queue["name"]))
+
+    def missing_bindings(self) -> list[str]:
+        """What some queue should get and does not; empty if the broker's management API is not ours to ask.
+
+        Raises:
+            ManagementError: it should answer and does not.
+        """
+        management = self.state.get("management")
+        if management is None:
+            return []
+        with ManagementApi(management["url"], management["user"], management["password"]) as api:
+            return missing_bindings(api.bindings(VHOST))
 
     async def conversation(self, order_id: UUID) -> list[Envelope]:
         """Every event about an order, from all services, in the order the journal has them; empty without a broker."""

@@ -42,6 +42,11 @@ class ManagementApi:
         queues: list[dict[str, Any]] = self.get(f"queues/{quote(vhost, safe='')}")
         return queues
 
+    def bindings(self, vhost: str) -> list[dict[str, Any]]:
+        """Every binding of a virtual host."""
+        bindings: list[dict[str, Any]] = self.get(f"bindings/{quote(vhost, safe='')}")
+        return bindings
+
     def peek(self, vhost: str, queue: str, limit: int) -> list[dict[str, Any]]:
         """Look at the first messages of a queue; they stay there (and count as delivered once more)."""
         messages: list[dict[str, Any]] = self.post(

@@ -31,7 +31,7 @@ def up_command() -> None:
 def status(as_json: Json = False) -> None:
     """Which services work, and what waits in the queues. Exit 1 if anything does not work."""
     report = asyncio.run(_status())
-    healthy = not any(report["services"].values()) and not report["broker_error"]
+    healthy = not (any(report["services"].values()) or report["bindings_missing"] or report["broker_error"])
     if as_json:
         write_json({"healthy": healthy, **report})
     else:
@@ -58,11 +58,11 @@ def order(order_id: str, as_json: Json = False) -> None:
 
 async def _status() -> dict[str, Any]:
     async with asked_shop() as shop:
-        broker_error = ""
+        queues, unbound, broker_error = None, [], ""
         try:
-            queues = shop.queues()
+            queues, unbound = shop.queues(), shop.missing_bindings()
         except ManagementError as error:
-            queues, broker_error = None, str(error)
+            broker_error = str(error)
         figures = [
             {
                 "queue": queue["name"],
@@ -72,7 +72,12 @@ async def _status() -> dict[str, Any]:
             }
             for queue in queues or []
         ]
-        return {"services": await shop.readiness(), "queues": figures, "broker_error": broker_error}
+        return {
+            "services": await shop.readiness(),
+            "queues": figures,
+            "bindings_missing": unbound,
+            "broker_error": broker_error,
+        }
 
 
 def _print_status(report: dict[str, Any]) -> None:
@@ -84,6 +89,8 @@ def _print_status(report: dict[str, Any]) -> None:
             console.good(service)
     if report["broker_error"]:
         console.fail(f"broker: {report['broker_error']}")
+    for missing in report["bindings_missing"]:
+        console.fail(f"broker: {missing}")
     if report["queues"]:
         table = Table("queue", "ready", "unacknowledged", "consumers")
         for row in report["queues"]:
