@@ -3,9 +3,10 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 WORKERS ?= 2
+ROUNDS ?= 20
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast test-power check format types layers bench lock definitions clean
+.PHONY: help run test test-fast test-power failpoints race check format types layers bench lock definitions clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +24,12 @@ test-fast: .venv/dev ## Run the tests that need no server and are not exhaustive
 test-power: .venv/dev ## Cut the power 8,000 times and kill a service at every system call of a checkout (an hour)
 	@$(BIN)/python -m ops.install
 	@POWER=full $(BIN)/python -m pytest -q tests/power
+
+failpoints: .venv/dev ## Kill and upset every service at every border of delivery (about eight minutes)
+	@EVERY_FAILPOINT=1 $(BIN)/python -m pytest -n 0 -v tests/e2e/test_failpoints.py
+
+race: .venv/dev ## 200 buyers for 50 units while the catalogue dies, ROUNDS=20 times on each kind of store
+	@RACE_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest -n 0 -s -q tests/e2e/test_race.py
 
 check: .venv/dev ## Format, lint, types and import layers, as CI does
 	@$(BIN)/ruff format --check .

@@ -68,7 +68,11 @@ TAIL: Final = """## Tests
 |---|---|---|
 | `TEST_POSTGRES_URL` | none | test on this server (`postgresql+asyncpg://USER@HOST:PORT`), not a private one |
 | `CI` | none | set: a server that is missing fails the tests that need it instead of skipping them |
-| `FAILPOINT` | none | `order.relay.after_publish:kill@2`: die (or `raise`) at a named point (chassis/failpoints.py) |
+| `FAILPOINT` | none | `order.relay.after_publish:kill@2`: die (or `raise`) at a named point, as CONTRIBUTING.md says |
+| `FAILPOINT_TRACE` | none | a file to note in which points were reached and which struck |
+| `EVERY_FAILPOINT` | none | set: the whole cross product of points, services, ways and hits (`make failpoints`) |
+| `RACE_ROUNDS`, `RACE_SEED` | none, `1` | so many rounds of 200 buyers for 50 units, from this seed on (`make race`) |
+| `BROKER_DEATHS` | `2` | how often the broker is killed in a row |
 """
 
 

@@ -4,7 +4,7 @@ import contextlib
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 from uuid import uuid4
 
 import httpx
@@ -13,8 +13,7 @@ from ops.audit import HttpSource, audit
 from tests.e2e.processes import OPERATOR, ShopProcesses
 from tests.support.waiting import wait_until
 
-RETRIED = {502, 503, 504}
-PATIENCE = 45.0
+PATIENCE = 60.0
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,9 @@ class Customer:
 
 
 class Shop:
-    """The shop as its users see it."""
+    """The shop as its users see it; `come_back` are the statuses after which they try again."""
+
+    come_back: ClassVar = frozenset({502, 503, 504})
 
     def __init__(self, processes: ShopProcesses, http: httpx.AsyncClient) -> None:
         self.processes = processes
@@ -41,7 +42,7 @@ class Shop:
                 answer = await self.http.request(method, f"{self.processes.url(service)}{path}", **request)
             except httpx.TransportError:
                 return False
-            return answer.status_code not in RETRIED
+            return answer.status_code not in self.come_back
 
         await wait_until(answered, timeout=PATIENCE, message=f"{method} {path} was not answered in {PATIENCE} s")
         assert answer is not None

@@ -1,22 +1,28 @@
 """One shop of real processes for all end-to-end tests of a run, and one in a hurry for deadlines."""
 
+import asyncio
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 
 import httpx
 import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import create_async_engine
 
+from ops.config import SERVICES
 from ops.definitions import vhost_definitions
 from tests.e2e.client import Shop
 from tests.e2e.processes import ShopProcesses
 from tests.fixtures.broker import RabbitNode, RabbitVhost
 
 
-def _open(rabbit: RabbitNode, factory: pytest.TempPathFactory, **extra: str) -> Iterator[ShopProcesses]:
+def _open(
+    rabbit: RabbitNode, factory: pytest.TempPathFactory, *, stores: Mapping[str, str] | None = None, **extra: str
+) -> Iterator[ShopProcesses]:
     name = f"shop-{secrets.token_hex(4)}"
     with rabbit.management() as management:
         management.load_definitions(vhost_definitions(name))
-    processes = ShopProcesses(factory.mktemp("shop"), RabbitVhost(rabbit, name), extra)
+    processes = ShopProcesses(factory.mktemp("shop"), RabbitVhost(rabbit, name), extra, stores)
     try:
         processes.migrate()
         processes.start()
@@ -43,6 +49,28 @@ def hasty_processes(rabbit: RabbitNode, tmp_path_factory: pytest.TempPathFactory
         ORDER_PAYMENT_TIMEOUT_SECONDS="2",
         ORDER_SWEEP_SECONDS="0.1",
     )
+
+
+@pytest.fixture(scope="session")
+def postgres_processes(
+    rabbit: RabbitNode, postgres_server: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ShopProcesses]:
+    """Every service on a database of its own on the tests' PostgreSQL server."""
+    names = {service: f"shop_{secrets.token_hex(4)}_{service}" for service in SERVICES}
+    asyncio.run(_on_server(postgres_server, [f"CREATE DATABASE {name}" for name in names.values()]))
+    stores = {service: f"{postgres_server}/{name}" for service, name in names.items()}
+    try:
+        yield from _open(rabbit, tmp_path_factory, stores=stores)
+    finally:
+        asyncio.run(_on_server(postgres_server, [f"DROP DATABASE {name} WITH (FORCE)" for name in names.values()]))
+
+
+async def _on_server(server: str, statements: list[str]) -> None:
+    engine = create_async_engine(f"{server}/postgres", isolation_level="AUTOCOMMIT")
+    async with engine.connect() as connection:
+        for statement in statements:
+            await connection.execute(sa.text(statement))
+    await engine.dispose()
 
 
 @pytest.fixture

@@ -5,8 +5,7 @@ import asyncio
 import pytest
 
 from ops.config import SERVICES
-from tests.e2e.client import Customer, Shop
-from tests.support.waiting import wait_until
+from tests.e2e.client import Shop
 
 pytestmark = [pytest.mark.e2e, pytest.mark.rabbit, pytest.mark.timeout(240)]
 
@@ -83,53 +82,3 @@ async def test_a_service_is_killed_in_the_middle_of_orders(shop: Shop, victim: s
     shop.processes.start(victim)
     await asyncio.gather(*rest)
     await shop.adds_up()
-
-
-@pytest.mark.parametrize(
-    "failpoint",
-    [
-        "order.writer.before_commit:kill@2",
-        "order.writer.after_commit:kill@2",
-        "order.relay.after_publish:kill@1",
-        "catalog.consumer.before_ack:kill@1",
-        "payment.provider.after_call:kill@1",
-    ],
-)
-async def test_a_crash_at_a_border_loses_and_doubles_nothing(shop: Shop, failpoint: str) -> None:
-    """The process dies exactly there, in the middle of an order, and is started again."""
-    victim = failpoint.partition(".")[0]
-    customer = await shop.customer()
-    sku = await shop.product(stock=3)
-    await shop.buy(customer, sku)
-    shop.processes.stop(victim)
-    shop.processes.start(victim, failpoint=failpoint)
-    buying = asyncio.create_task(shop.buy(customer, sku))
-    await asyncio.to_thread(shop.processes.wait_dead, victim)
-    shop.processes.start(victim)
-    await buying
-    await shop.adds_up()
-
-
-async def test_the_broker_dies_in_the_middle_of_orders(shop: Shop) -> None:
-    customer = await shop.customer()
-    sku = await shop.product(stock=10)
-    await shop.buy(customer, sku)
-    broker = shop.processes.vhost.node.broker
-    before = [await shop.place(customer, sku) for _ in range(3)]
-    await asyncio.to_thread(broker.kill)
-    meanwhile = [await shop.place(customer, sku) for _ in range(3)]
-    await asyncio.to_thread(broker.restart)
-    await asyncio.gather(*(_pay_when_possible(shop, customer, order_id) for order_id in before + meanwhile))
-    for service in SERVICES:
-        await wait_until(
-            lambda service=service: shop.processes.vhost.consumers(f"{service}.inbox") == 1,  # type: ignore[misc] # binds the loop's value
-            timeout=30,
-            message=f"{service} does not consume",
-        )
-    await shop.adds_up()
-
-
-async def _pay_when_possible(shop: Shop, customer: Customer, order_id: str) -> None:
-    await shop.reaches(customer, order_id, "awaiting_payment")
-    await shop.pay(customer, order_id)
-    await shop.reaches(customer, order_id, "paid")

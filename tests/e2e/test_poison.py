@@ -140,9 +140,9 @@ async def kept_alive(processes: ShopProcesses) -> AsyncIterator[list[str]]:
         while True:
             await wait_until(lambda: processes.ended("catalog"), timeout=240)
             deaths.append("catalog")
-            processes.spawn("catalog", module="tests.e2e.poisoned_service")
+            processes.launch("catalog", module="tests.e2e.poisoned_service")
 
-    processes.spawn("catalog", module="tests.e2e.poisoned_service")
+    processes.launch("catalog", module="tests.e2e.poisoned_service")
     watching = asyncio.create_task(watch())
     try:
         yield deaths
