@@ -16,7 +16,7 @@ from chassis.app import create_app
 from chassis.audit_routes import audit_routes
 from chassis.auth import TokenVerifier
 from chassis.runtime import Environment, Runtime, ServiceDefinition
-from chassis.token_feed import TokenFeed
+from chassis.token_feed import TokenFeed, token_projections
 
 
 def build(settings: CatalogSettings, environment: Environment) -> FastAPI:
@@ -24,7 +24,9 @@ def build(settings: CatalogSettings, environment: Environment) -> FastAPI:
     verifier = TokenVerifier(environment.clock)
     feed = TokenFeed(TOKENS, verifier, environment.store.reader, environment.clock, jwks_url=settings.auth_jwks_url)
     policy = Policy(settings.currency, settings.reservation_ttl)
-    definition = ServiceDefinition("catalog", RUNTIME, partial(CatalogUnitOfWork, policy=policy), subscriptions(feed))
+    definition = ServiceDefinition(
+        "catalog", RUNTIME, partial(CatalogUnitOfWork, policy=policy), subscriptions(feed), token_projections(TOKENS)
+    )
     runtime = Runtime(definition, environment)
     runtime.on_start(feed.load)
     for sweep in feed.sweeps(runtime.writer):

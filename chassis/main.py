@@ -1,9 +1,9 @@
-"""The command line every service has: `python -m order_svc serve|migrate`, and where its real environment is made."""
+"""The command line every service has: `python -m order_svc serve|migrate|rebuild`, and its real environment."""
 
 import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from fastapi import FastAPI
 from pydantic import ValidationError
@@ -14,7 +14,8 @@ from chassis.failpoints import Failpoints
 from chassis.ids import Uuid7
 from chassis.logs import configure_logging
 from chassis.migrate import migrate, pending_migrations
-from chassis.runtime import Environment
+from chassis.rebuild.command import rebuild_command
+from chassis.runtime import Environment, Runtime
 from chassis.serve import serve
 from chassis.settings import ServiceSettings
 from chassis.telemetry import Metrics
@@ -32,12 +33,12 @@ def main(
     *,
     commands: Mapping[str, Command[SettingsT]] | None = None,
 ) -> None:
-    """Run one of a service's commands; `commands` are those it has beside `serve` and `migrate`."""
+    """Run one of a service's commands; `commands` are those it has beside `serve`, `migrate` and `rebuild`."""
     extra = dict(commands or {})
     parser = argparse.ArgumentParser(prog=f"python -m {package}")
-    parser.add_argument("command", choices=["serve", "migrate", *extra])
+    parser.add_argument("command", choices=["serve", "migrate", "rebuild", *extra])
     arguments, rest = parser.parse_known_args()
-    if rest and arguments.command not in extra:
+    if rest and arguments.command in {"serve", "migrate"}:
         parser.error(f"unexpected arguments: {' '.join(rest)}")
     try:
         settings = settings_type()
@@ -51,6 +52,10 @@ def main(
         _give_up(f"the store is not at the newest schema: run `python -m {package} migrate` first")
     if arguments.command == "serve":
         serve(build(settings, real_environment(settings)), settings)
+    elif arguments.command == "rebuild":
+        configure_logging(settings.service, level="error", style=settings.log_format)  # its handlers' news is old
+        runtime: Runtime[Any] = build(settings, real_environment(settings)).state.runtime
+        raise SystemExit(rebuild_command(runtime, settings, rest))
     else:
         extra[arguments.command](settings, rest)
 

@@ -17,6 +17,7 @@ from chassis.ids import Ids, Uuid7
 from chassis.leadership import leadership
 from chassis.observer import Observer
 from chassis.parked import ParkedEvents
+from chassis.projections import Projection
 from chassis.relay import Relay
 from chassis.retry import RetryPolicy
 from chassis.sweeps import Sweep, Sweeper
@@ -39,6 +40,7 @@ class ServiceDefinition(Generic[UowT]):
     tables: RuntimeTables
     uow: Callable[[Transaction], UowT]
     subscriptions: Subscriptions = field(default_factory=dict)
+    projections: tuple[Projection, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,9 @@ from pydantic import Field, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-SHARED = frozenset({"profile", "log_level", "log_format", "amqp_url", "auth_jwks_url", "forwarded_allow_ips"})
+SHARED = frozenset(
+    {"profile", "log_level", "log_format", "amqp_url", "journal_url", "auth_jwks_url", "forwarded_allow_ips"}
+)
 """Settings that may come without the service's prefix; with it they win."""
 
 
@@ -26,6 +28,8 @@ class ServiceSettings(BaseSettings):
     log_format: Literal["json", "console", "auto"] = "auto"
     database_url: str = Field(default="", repr=False)
     amqp_url: Annotated[str, DemoOnly()] = Field(default="amqp://guest:guest@127.0.0.1:5682/", repr=False)
+    journal_url: str | None = Field(default=None, repr=False)
+    """Where `rebuild` reads the journal: RabbitMQ with a login that may, as a service's own may not; else `AMQP_URL`"""
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     auth_jwks_url: str | None = None

@@ -18,6 +18,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from chassis.auth import TokenVerifier, VerificationKey
 from chassis.clock import Clock
 from chassis.db import Reader, UtcDateTime
+from chassis.projections import Projection
 from chassis.sessions import Connection
 from chassis.sweeps import Sweep
 from chassis.unit_of_work import UnitOfWork
@@ -63,6 +64,14 @@ def token_tables(metadata: sa.MetaData) -> TokenTables:
             sa.Column("until", UtcDateTime, nullable=False, index=True),
             sa.Column("recorded_at", UtcDateTime, nullable=False, index=True),
         ),
+    )
+
+
+def token_projections(tables: TokenTables) -> tuple[Projection, ...]:
+    """How the two tables are made again from auth's events."""
+    return (
+        Projection(tables.keys, (SigningKeyPublished,)),
+        Projection(tables.revocations, (SessionRevoked,), stamped="recorded_at", until="until"),
     )
 
 

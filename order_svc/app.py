@@ -13,7 +13,7 @@ from chassis.sweeps import Sweep
 from chassis.token_feed import TokenFeed
 from order_svc import audit
 from order_svc.api import Context, router
-from order_svc.consumers import subscriptions
+from order_svc.consumers import PROJECTIONS, subscriptions
 from order_svc.feed import ChangeFeed
 from order_svc.saga import expire_overdue
 from order_svc.settings import OrderSettings
@@ -26,7 +26,11 @@ def build(settings: OrderSettings, environment: Environment) -> FastAPI:
     verifier = TokenVerifier(environment.clock)
     tokens = TokenFeed(TOKENS, verifier, environment.store.reader, environment.clock, jwks_url=settings.auth_jwks_url)
     definition = ServiceDefinition(
-        "order", RUNTIME, partial(OrderUnitOfWork, feed=feed), {**tokens.subscriptions, **subscriptions(settings)}
+        "order",
+        RUNTIME,
+        partial(OrderUnitOfWork, feed=feed),
+        {**tokens.subscriptions, **subscriptions(settings)},
+        PROJECTIONS,
     )
     runtime = Runtime(definition, environment)
     runtime.on_start(tokens.load)

@@ -1,8 +1,11 @@
 """What order_svc listens to: the choreography as one table."""
 
 from functools import partial
+from typing import Final
 
 from chassis.consumer import Subscriptions
+from chassis.projections import Projection
+from chassis.token_feed import token_projections
 from contracts.catalog import (
     ProductChanged,
     ProductListed,
@@ -23,6 +26,13 @@ from contracts.payment import (
 from order_svc import saga
 from order_svc.handlers import keep_product, keep_retired_product
 from order_svc.settings import OrderSettings
+from order_svc.store import TOKENS, products
+
+PROJECTIONS: Final = (
+    Projection(products, (ProductListed, ProductChanged, ProductRetired)),
+    *token_projections(TOKENS),
+)
+"""What can be made again from the others' events; orders and their timeline are our own decisions."""
 
 
 def subscriptions(settings: OrderSettings) -> Subscriptions:

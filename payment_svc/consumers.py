@@ -4,9 +4,11 @@ from types import MappingProxyType
 from typing import Final
 
 from chassis.consumer import Subscriptions
-from chassis.token_feed import TokenFeed
+from chassis.projections import Projection
+from chassis.token_feed import TokenFeed, token_projections
 from contracts.order import OrderCancelled, OrderConfirmed, OrderPaymentRequested
 from payment_svc.handlers import on_order_cancelled, on_order_confirmed, on_payment_requested
+from payment_svc.tables import TOKENS, payables
 
 SUBSCRIPTIONS: Final[Subscriptions] = MappingProxyType(
     {
@@ -15,6 +17,17 @@ SUBSCRIPTIONS: Final[Subscriptions] = MappingProxyType(
         OrderCancelled: on_order_cancelled,
     }
 )
+
+PROJECTIONS: Final = (
+    Projection(
+        payables,
+        (OrderPaymentRequested, OrderConfirmed, OrderCancelled),
+        own=frozenset({"payment_id"}),
+        in_parts=True,
+    ),
+    *token_projections(TOKENS),
+)
+"""What can be made again from the others' events. Which payment is an order's latest is our own fact."""
 
 
 def subscriptions(tokens: TokenFeed) -> Subscriptions:

@@ -6,7 +6,7 @@ from functools import partial
 from chassis.runtime import Environment, Runtime, ServiceDefinition
 from chassis.sweeps import Sweep
 from chassis.token_feed import TokenFeed
-from payment_svc.consumers import subscriptions
+from payment_svc.consumers import PROJECTIONS, subscriptions
 from payment_svc.courier import Courier
 from payment_svc.domain.operation import Operation
 from payment_svc.providers.port import PaymentProvider
@@ -22,7 +22,7 @@ class PaymentRuntime(Runtime[PaymentUnitOfWork]):
         self, settings: PaymentSettings, environment: Environment, provider: PaymentProvider, tokens: TokenFeed
     ) -> None:
         definition = ServiceDefinition(
-            "payment", RUNTIME, partial(PaymentUnitOfWork, offer=self._offer), subscriptions(tokens)
+            "payment", RUNTIME, partial(PaymentUnitOfWork, offer=self._offer), subscriptions(tokens), PROJECTIONS
         )
         super().__init__(definition, environment)
         self.settings = settings

@@ -1,7 +1,16 @@
 """RabbitMQ behind the transport port, by aio-pika's plain connections under our own supervision."""
 
-from chassis.transport.amqp.journal import journal_end, read_journal
+from chassis.transport.amqp.journal import JournalUnavailableError, follow_journal, journal_end, read_journal
 from chassis.transport.amqp.topology import TopologyError, apply_topology, topology_problem
 from chassis.transport.amqp.transport import AmqpTransport
 
-__all__ = ["AmqpTransport", "TopologyError", "apply_topology", "journal_end", "read_journal", "topology_problem"]
+__all__ = [
+    "AmqpTransport",
+    "JournalUnavailableError",
+    "TopologyError",
+    "apply_topology",
+    "follow_journal",
+    "journal_end",
+    "read_journal",
+    "topology_problem",
+]

@@ -1,23 +1,37 @@
 """Reading the journal: every event ever published, in order, from any point on. Reading removes nothing."""
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from datetime import datetime
 
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
+from aio_pika.exceptions import AMQPError, ChannelInvalidStateError
 
 from chassis.topology import JOURNAL
-from chassis.transport.amqp.link import LinkLostError, open_link, wait_first
+from chassis.transport.amqp.link import LinkLostError, describe, open_link, wait_first
 from chassis.transport.amqp.subscription import delivery_from
 from chassis.transport.base import Delivery
 
+logger = logging.getLogger(__name__)
+
 PREFETCH = 1000
 ACK_EVERY = 100
+GIVE_UP_SECONDS = 60.0
+RETRY_SECONDS = 0.5
 _SILENCE_SECONDS = 0.5
+_LAST_CHUNK_SECONDS = 2.0
+"""On a busy journal there is no silence: new events would be waited for without end."""
+
+_TROUBLE = (LinkLostError, AMQPError, ChannelInvalidStateError, OSError, TimeoutError)
 
 Offset = int | str | datetime
+
+
+class JournalUnavailableError(Exception):
+    """The journal cannot be read; one sentence that says why."""
 
 
 async def read_journal(url: str, offset: Offset = "first", *, queue: str = JOURNAL) -> AsyncGenerator[Delivery, None]:
@@ -34,16 +48,55 @@ async def read_journal(url: str, offset: Offset = "first", *, queue: str = JOURN
             yield await reader.next()
 
 
-async def journal_end(url: str, *, queue: str = JOURNAL) -> int | None:
-    """The offset of the newest event, None if the journal is empty."""
-    async with _reading(url, queue, "last") as reader:
-        newest: int | None = None
+async def follow_journal(
+    url: str, offset: Offset = "first", *, queue: str = JOURNAL, patience: float = GIVE_UP_SECONDS
+) -> AsyncGenerator[Delivery, None]:
+    """As `read_journal`, through lost connections: it goes on after the last event it gave, none twice, none missed.
+
+    Raises:
+        JournalUnavailableError: it could not be opened at first, or not again for `patience` seconds.
+    """
+    loop = asyncio.get_running_loop()
+    opened, lost_at = False, 0.0
+    while True:
         try:
-            while True:  # "last" is the last chunk, which comes at once and may hold many events
+            async with aclosing(read_journal(url, offset, queue=queue)) as deliveries:
+                async for delivery in deliveries:
+                    opened, lost_at = True, 0.0
+                    yield delivery
+                    if delivery.stream_offset is not None:
+                        offset = delivery.stream_offset + 1
+        except _TROUBLE as error:
+            lost_at = lost_at or loop.time()
+            if not opened or loop.time() - lost_at > patience:
+                raise JournalUnavailableError(f"the journal cannot be read: {describe(error)}") from error
+            logger.info("the journal was lost, going on at %s: %s", offset, describe(error))
+            await asyncio.sleep(RETRY_SECONDS)
+
+
+async def journal_end(url: str, *, queue: str = JOURNAL) -> int | None:
+    """The offset of the newest event, None if the journal is empty.
+
+    Raises:
+        JournalUnavailableError: there is no broker, no journal, or no right to read it.
+    """
+    try:
+        async with _reading(url, queue, "last") as reader:
+            return await _newest(reader)
+    except _TROUBLE as error:
+        raise JournalUnavailableError(f"the journal cannot be read: {describe(error)}") from error
+
+
+async def _newest(reader: "_Reader") -> int | None:
+    """The offset of the last event of the last chunk. The chunk comes at once; what comes later is newer than now."""
+    newest: int | None = None
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_LAST_CHUNK_SECONDS):
+            newest = (await reader.next()).stream_offset
+            while True:
                 async with asyncio.timeout(_SILENCE_SECONDS):
                     newest = (await reader.next()).stream_offset
-        except TimeoutError:
-            return newest
+    return newest
 
 
 class _Reader:
@@ -76,6 +129,9 @@ class _Reader:
 async def _reading(url: str, name: str, offset: Offset) -> AsyncIterator[_Reader]:
     async with open_link(url, f"reader of {name}") as link:
         channel: AbstractChannel = await link.connection.channel(publisher_confirms=False)
+        channel.close_callbacks.add(lambda *_: link.closed.set())
+        underlay = await channel.get_underlay_channel()
+        underlay.on_consumer_cancel_callbacks.add(lambda _: link.closed.set())
         await channel.set_qos(PREFETCH)
         queue: AbstractQueue = await channel.get_queue(name, ensure=False)
         reader = _Reader(link.closed)
