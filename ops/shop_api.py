@@ -9,11 +9,11 @@ from uuid import UUID
 import httpx
 
 from chassis.topology import VHOST
-from chassis.transport.amqp import journal_end, read_journal
-from contracts.envelope import Envelope, UndecodableEventError, decode
+from contracts.envelope import Envelope
 from ops.broker import ManagementApi, ManagementError
 from ops.config import ShopConfig, read_state
 from ops.definitions import missing_bindings
+from ops.journal import Selection, search_journal
 
 PREFIXES: Final = {"auth": "/auth", "catalog": "/catalog", "order": "/orders", "payment": "/payments"}
 PATIENT_SECONDS: Final = 60.0
@@ -94,19 +94,8 @@ class ShopApi:
         if amqp is None:
             return []
         url: str = amqp["monitoring"]
-        end = await journal_end(url)
-        found: list[Envelope] = []
-        if end is None:
-            return found
-        async for delivery in read_journal(url, _journal_start(order_id)):
-            if delivery.correlation_id == str(order_id):
-                try:
-                    found.append(decode(delivery.body))
-                except UndecodableEventError:
-                    continue  # somebody pasted it by hand; it is in the dead queue, too
-            if delivery.stream_offset is not None and delivery.stream_offset >= end:
-                break
-        return found
+        selection = Selection(order=order_id)
+        return [entry.envelope async for entry in search_journal(url, selection, _journal_start(order_id))]
 
     async def _headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {await self._access_token()}"}

@@ -1,5 +1,6 @@
 """The story of one order, joined from order_svc's timeline and the events of all services in the journal."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -7,6 +8,8 @@ from uuid import UUID
 from rich.table import Table
 from rich.text import Text
 
+from chassis.transport.amqp import JournalUnavailableError
+from contracts.envelope import Envelope
 from ops.console import COLOURS
 from ops.shop_api import ShopApi
 
@@ -22,19 +25,24 @@ async def order_story(shop: ShopApi, order_id: UUID) -> dict[str, Any] | None:
     answer.raise_for_status()
     order = answer.json()
     total = order["total"]
+    try:
+        events, unread = await shop.conversation(order_id), ""
+    except JournalUnavailableError as error:
+        events, unread = [], str(error)
     return {
         "id": order["id"],
         "status": order["status"],
         "status_reason": order["status_reason"],
         "total": f"{total['amount'] / 100:.2f} {total['currency']}",
-        "steps": await _steps(shop, order_id),
+        "journal_error": unread,
+        "steps": await _steps(shop, order_id, events),
     }
 
 
-async def _steps(shop: ShopApi, order_id: UUID) -> list[dict[str, Any]]:
+async def _steps(shop: ShopApi, order_id: UUID, conversation: Sequence[Envelope]) -> list[dict[str, Any]]:
     entries = (await shop.get("order", f"/orders/{order_id}/timeline")).raise_for_status().json()["items"]
     texts = {entry["event"]: entry["text"] for entry in entries}
-    events = {envelope.id: envelope for envelope in await shop.conversation(order_id)}
+    events = {envelope.id: envelope for envelope in conversation}
     if not events:
         return _timed([{**entry, "id": None, "cause": None} for entry in entries])
     ordered = sorted(events.values(), key=lambda envelope: (envelope.time, envelope.id))

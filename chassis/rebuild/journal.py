@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from chassis.transport import Delivery
-from chassis.transport.amqp import JournalUnavailableError, follow_journal, journal_end
+from chassis.transport.amqp import JournalUnavailableError, journal_end, journal_until
 from contracts.envelope import UndecodableEventError, decode
 
 
@@ -34,11 +34,9 @@ class BrokerJournal:
         end = await journal_end(self._url)
         if end is None or (after is not None and after >= end):
             return
-        async with aclosing(follow_journal(self._url, "first" if after is None else after + 1)) as deliveries:
+        async with aclosing(journal_until(self._url, end, "first" if after is None else after + 1)) as deliveries:
             async for delivery in deliveries:
                 yield delivery
-                if delivery.stream_offset is not None and delivery.stream_offset >= end:
-                    return
 
     def cut(self, first: Delivery | None) -> str | None:
         if first is None:

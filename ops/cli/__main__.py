@@ -2,15 +2,18 @@
 
 import typer
 
-from ops.cli import audit, dead, outbox, shop
+from ops.cli import audit, dead, journal, outbox, replay, shop
 
 app = typer.Typer(help="Run and question a local Orderflow shop.", no_args_is_help=True, pretty_exceptions_enable=False)
 app.command("up")(shop.up_command)
 app.command()(shop.status)
 app.command()(shop.order)
 app.command()(audit.audit)
+app.command()(replay.replay)
+app.command()(replay.rebuild)
 app.add_typer(dead.app, name="dead")
 app.add_typer(outbox.app, name="outbox")
+app.add_typer(journal.app, name="journal")
 
 
 def main() -> None:

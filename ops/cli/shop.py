@@ -51,7 +51,10 @@ def order(order_id: str, as_json: Json = False) -> None:
     if as_json:
         write_json(story)
         return
-    out = ShopConsole().out
+    console = ShopConsole()
+    if story["journal_error"]:
+        console.warn(f"{story['journal_error']}; these are order_svc's own notes")
+    out = console.out
     out.print(f"order [bold]{story['id']}[/bold]  {story['status']}  {story['total']}")
     out.print(story_table(story))
 

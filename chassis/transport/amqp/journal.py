@@ -74,6 +74,29 @@ async def follow_journal(
             await asyncio.sleep(RETRY_SECONDS)
 
 
+async def journal_until(
+    url: str, end: int, offset: Offset = "first", *, queue: str = JOURNAL
+) -> AsyncGenerator[Delivery, None]:
+    """From `offset` to the event at `end`, through lost connections; nothing, if `offset` is a time after that.
+
+    Raises:
+        JournalUnavailableError: as `follow_journal`.
+    """
+    async with aclosing(follow_journal(url, offset, queue=queue)) as deliveries:
+        while True:
+            try:
+                # After a time nothing may have come; after a number up to the end something has.
+                async with asyncio.timeout(_LAST_CHUNK_SECONDS if isinstance(offset, datetime) else None):
+                    delivery = await anext(deliveries)
+            except TimeoutError:
+                return
+            offset = delivery.stream_offset or 0
+            if offset <= end:
+                yield delivery
+            if offset >= end:
+                return
+
+
 async def journal_end(url: str, *, queue: str = JOURNAL) -> int | None:
     """The offset of the newest event, None if the journal is empty.
 
