@@ -80,6 +80,8 @@ def _comparison_lines(found: Comparison) -> Iterator[str]:
         yield f"{found.table}: {found.rows} rows, equal to their rebuild (sha256 {found.live[:16]})"
     else:
         yield f"{found.table}: {found.rows} rows, NOT equal to their rebuild"
+    if found.moving:
+        yield f"  {found.moving} rows were changing all the time and were not judged"
     for what, keys in (
         ("missing", found.missing),
         ("different", found.differing),

@@ -1,14 +1,14 @@
 """A rebuild: projections made again in a scratch store, compared with the live ones, and put in their place if asked.
 
 The live tables are looked at before the journal's end is asked for, so that what they hold, the rebuilt ones hold too.
-A service at work is behind by moments: a difference counts when it is the same a moment later. Rows go into the live
-store only over what was compared, so an event that was handled meanwhile is not undone.
+A service at work is behind by moments: a difference counts when it is still there a moment later and nothing has
+touched the row. Rows go into the live store only over what was compared, so that no event handled meanwhile is undone.
 """
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence, Set
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from typing import Any, Final
@@ -35,9 +35,9 @@ CLOCKS_DIFFER: Final = timedelta(minutes=5)
 class Comparison:
     """One table, live and rebuilt, as fingerprints, and the keys that make the difference.
 
-    `missing` should be there, `differing` should say something else, `surplus` are in the live table only. `unjudged`
-    differ, too, but the journal has lost their first events and cannot tell. What cannot be judged is in no
-    fingerprint; nor is the surplus, if the journal was cut.
+    `missing` should be there, `differing` should say something else, `surplus` are in the live table only. Not judged,
+    and in no fingerprint: `moving`, which events were changing at that moment; `unjudged`, whose first events the
+    journal has lost; and the surplus, if the journal was cut.
     """
 
     table: str
@@ -48,6 +48,7 @@ class Comparison:
     differing: tuple[str, ...] = ()
     surplus: tuple[str, ...] = ()
     unjudged: tuple[str, ...] = ()
+    moving: int = 0
 
     @property
     def equal(self) -> bool:
@@ -69,12 +70,40 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
-class _Compared:
-    """One table's comparison, with what a swap needs to know."""
+class _Look:
+    """One table at one moment, live and rebuilt. `unjudged` are keys."""
 
     projection: Projection
     live: Digests
-    result: Comparison
+    rebuilt: Digests
+    unjudged: Set[str]
+
+    @property
+    def differences(self) -> set[str]:
+        keys = self.live.keys() | self.rebuilt.keys()
+        return {key for key in keys if self.live.get(key) != self.rebuilt.get(key)}
+
+    def lasting(self, before: "_Look") -> set[str]:
+        """The differences that were there before, and of which the live row has not changed since."""
+        both = self.differences & before.differences
+        return {key for key in both if self.live.get(key) == before.live.get(key)}
+
+    def comparison(self, lasting: Set[str], *, cut: bool) -> Comparison:
+        surplus = lasting - self.rebuilt.keys()
+        moving = self.differences - lasting - self.unjudged
+        judged = lasting - self.unjudged
+        without = moving | self.unjudged | (surplus if cut else set())
+        return Comparison(
+            self.projection.table.name,
+            len(self.live),
+            fingerprint(self.live, without=without),
+            fingerprint(self.rebuilt, without=without),
+            missing=tuple(sorted(judged - self.live.keys())),
+            differing=tuple(sorted(judged & self.live.keys() & self.rebuilt.keys())),
+            surplus=tuple(sorted(surplus)),
+            unjudged=tuple(sorted(self.unjudged)),
+            moving=len(moving),
+        )
 
 
 class Rebuild:
@@ -98,13 +127,13 @@ class Rebuild:
         self._pause = pause_seconds
 
     async def check(self) -> Report:
-        """Compare, until all is equal or nothing moves any more.
+        """Compare, until all is equal or the differences are lasting ones.
 
         Raises:
             SideEffectError: a handler did more than feed a projection.
             JournalUnavailableError: the journal cannot be read.
         """
-        return self._report(await self._settled())
+        return self._report(await self._settled(), {})
 
     async def apply(self, writer: Writer[Any], *, delete_surplus: bool = False) -> Report:
         """Write what is missing or differs, each time in one transaction, until there is nothing left to write.
@@ -117,64 +146,53 @@ class Rebuild:
         """
         mended: defaultdict[str, Mended] = defaultdict(Mended)
         for _ in range(PASSES):
-            found = await self._compare()
-            differences = [await self._difference(each, delete_surplus=delete_surplus) for each in found]
-            done = await writer.run_now(partial(_swap_all, differences))
+            found = await self._settled()
+            work = [await self._difference(look, result, delete_surplus=delete_surplus) for look, result in found]
+            done = await writer.run_now(partial(_swap_all, work))
             for table, now in done.items():
                 mended[table].written += now.written
                 mended[table].deleted += now.deleted
             if not any(now.written or now.deleted for now in done.values()):
                 break
-        return self._report(await self._settled(), dict(mended))
+        return self._report(found, dict(mended))
 
-    async def _settled(self) -> list[_Compared]:
-        found = await self._compare()
+    async def _settled(self) -> list[tuple[_Look, Comparison]]:
+        """Look until two looks in a row find the same lasting differences, or there is none."""
+        looks = await self._look()
+        lasting: list[set[str]] = [set() for _ in looks]
         for _ in range(PASSES):
-            if all(each.result.equal for each in found):
+            if not any(look.differences - look.unjudged for look in looks):
                 break
             await asyncio.sleep(self._pause)
-            before, found = found, await self._compare()
-            if [each.result for each in before] == [each.result for each in found]:
+            before, looks = looks, await self._look()
+            known, lasting = lasting, [now.lasting(then) for now, then in zip(looks, before, strict=True)]
+            if known == lasting or not any(lasting):
                 break
-        return found
+        cut = self._reader.so_far.cut is not None
+        return [(look, look.comparison(keys, cut=cut)) for look, keys in zip(looks, lasting, strict=True)]
 
-    async def _compare(self) -> list[_Compared]:
+    async def _look(self) -> list[_Look]:
         now = self._clock.now()
         projections = self._definition.projections
         live = [await digests(self._live, projection, now) for projection in projections]
         reading = await self._reader.read_on()
         reading.cut = reading.cut or await self._begun_before(reading)
         rebuilt = [await digests(self._scratch.reader, projection, now) for projection in projections]
-        return [
-            _Compared(each, was, await self._compare_table(each, was, becomes))
-            for each, was, becomes in zip(projections, live, rebuilt, strict=True)
-        ]
+        looks = [_Look(*each, unjudged=frozenset()) for each in zip(projections, live, rebuilt, strict=True)]
+        return [replace(look, unjudged=await self._unjudged(look)) for look in looks]
 
-    async def _compare_table(self, projection: Projection, live: Digests, rebuilt: Digests) -> Comparison:
-        missing = rebuilt.keys() - live.keys()
-        differing = {key for key in live.keys() & rebuilt.keys() if live[key] != rebuilt[key]}
-        surplus = live.keys() - rebuilt.keys()
-        unjudged: set[str] = set()
-        if projection.in_parts:
-            subjects = {projection.subject_of(key): key for key in missing | differing}
-            unjudged = {subjects[subject] for subject in await self._scratch.without_beginning(subjects)}
-        without = unjudged | surplus if self._reader.so_far.cut else unjudged
-        return Comparison(
-            projection.table.name,
-            len(live),
-            fingerprint(live, without=without),
-            fingerprint(rebuilt, without=without),
-            missing=tuple(sorted(missing - unjudged)),
-            differing=tuple(sorted(differing - unjudged)),
-            surplus=tuple(sorted(surplus)),
-            unjudged=tuple(sorted(unjudged)),
-        )
+    async def _unjudged(self, look: _Look) -> Set[str]:
+        """Of what differs, the rows that come in parts and whose first part the journal does not have."""
+        if not look.projection.in_parts:
+            return frozenset()
+        subjects = {look.projection.subject_of(key): key for key in look.differences & look.rebuilt.keys()}
+        return {subjects[subject] for subject in await self._scratch.without_beginning(subjects)}
 
-    async def _difference(self, found: _Compared, *, delete_surplus: bool) -> Difference:
-        wanted = [*found.result.missing, *found.result.differing]
-        keys = [*wanted, *found.result.surplus] if delete_surplus else wanted
-        rows = await self._scratch.rows(found.projection, wanted) if wanted else {}
-        return Difference(found.projection, {key: found.live.get(key) for key in keys}, rows)
+    async def _difference(self, look: _Look, found: Comparison, *, delete_surplus: bool) -> Difference:
+        wanted = [*found.missing, *found.differing]
+        keys = [*wanted, *found.surplus] if delete_surplus else wanted
+        rows = await self._scratch.rows(look.projection, wanted) if wanted else {}
+        return Difference(look.projection, {key: look.live.get(key) for key in keys}, rows)
 
     async def _begun_before(self, reading: Reading) -> str | None:
         """A journal that was made anew begins at its first entry, and yet it is not the first: the inbox knows."""
@@ -185,9 +203,9 @@ class Rebuild:
             return None
         return f"the journal begins at {reading.began.isoformat()}, and the service handled events before that"
 
-    def _report(self, found: Sequence[_Compared], mended: dict[str, Mended] | None = None) -> Report:
-        results = tuple(each.result for each in found)
-        return Report(self._definition.name, self._reader.so_far, results, mended or {})
+    def _report(self, found: Sequence[tuple[_Look, Comparison]], mended: dict[str, Mended]) -> Report:
+        results = tuple(result for _, result in found)
+        return Report(self._definition.name, self._reader.so_far, results, mended)
 
 
 async def _swap_all(differences: Sequence[Difference], uow: UnitOfWork) -> dict[str, Mended]:

@@ -41,7 +41,8 @@ def replay(
 ) -> None:
     """Send events again, with their ids.
 
-    What was handled stays as it is; what was not takes effect: on orders, stock and money. Nothing is sent unless every line is an event. Exit 1 if the broker did not take all, 2 if nothing could be sent.
+    What was handled stays as it is; what was not takes effect, on orders, stock and money. Nothing is sent unless
+    every line is an event. Exit 1 if the broker did not take all, 2 if it could not be asked.
     """
     if (to is None) is not to_bus:
         give_up("say where to: --to SERVICE or --to-bus")
