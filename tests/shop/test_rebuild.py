@@ -22,9 +22,9 @@ from order_svc.app import build as build_order
 from order_svc.settings import OrderSettings
 from order_svc.store import RUNTIME, TOKENS, products
 from payment_svc.tables import payables
-from tests.shop.shop import NO_MONEY, PASSWORD, Shop
+from tests.shop.day import a_day, everything, manage
+from tests.shop.shop import PASSWORD, Shop
 from tests.support.journals import MemoryJournal
-from tests.support.states import dump_store
 
 SOON = datetime(2026, 1, 1, tzinfo=UTC)
 PROJECTIONS = {
@@ -56,34 +56,6 @@ async def apply(shop: Shop, service: str, *, dropped: int = 0, delete_surplus: b
 async def change(shop: Shop, service: str, statement: sa.Executable) -> None:
     """Tamper with a store, as nobody should."""
     assert await shop.runtime(service).writer.run_now(lambda uow: uow.execute(statement)) > 0
-
-
-async def manage(shop: Shop, method: str, sku: str, body: Any = None) -> None:
-    headers = (await shop.operator()).headers | {"If-Match": "*"}
-    answer = await shop.request(method, f"/catalog/products/{sku}", json=body, headers=headers)
-    assert answer.is_success, answer.text
-
-
-async def a_day(shop: Shop) -> str:
-    """Products come, change and go; orders are paid, declined, rejected, cancelled; somebody logs out."""
-    await shop.stock(MOBY=9, EMMA=9, GONE=3)
-    for price in (900, 1100, 1000):
-        await manage(shop, "PATCH", "EMMA", {"price": {"amount": price, "currency": "EUR"}})
-    await manage(shop, "DELETE", "GONE")
-    anne, bert = await shop.register("anne"), await shop.register("bert")
-    paid = await anne.buy(MOBY=1)
-    cancelled = await bert.place(MOBY=2)
-    await bert.cancel(cancelled)
-    declined = await anne.place(EMMA=1)
-    await anne.until(declined, "awaiting_payment")
-    await anne.pay(declined, NO_MONEY)
-    refunded = await bert.buy(EMMA=1)
-    await bert.cancel(refunded)
-    await bert.until(refunded, "refunded")
-    await anne.place(EMMA=99)
-    await bert.post("/auth/logout")
-    await shop.settled()
-    return paid
 
 
 async def test_every_projection_equals_its_rebuild_twice(shop: Shop) -> None:
@@ -223,12 +195,3 @@ async def test_an_empty_store_learns_the_catalogue_from_the_journal(shop: Shop, 
         answer = await http.post("http://order/orders", json=body, headers=headers)
     assert answer.status_code == 201, answer.text
     assert answer.json()["total"]["amount"] == 1000
-
-
-async def everything(shop: Shop) -> dict[str, dict[str, list[str]]]:
-    """Every row of every store."""
-    runtimes = {service: shop.runtime(service) for service in SERVICES}
-    return {
-        service: await dump_store(runtime.reader, runtime.definition.tables.metadata)
-        for service, runtime in runtimes.items()
-    }
