@@ -1,4 +1,4 @@
-"""`python -m auth_svc serve|migrate|create-operator|rotate-key`."""
+"""`python -m auth_svc serve|migrate|rebuild|create-operator|rotate-key`."""
 
 import argparse
 import asyncio

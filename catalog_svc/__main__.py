@@ -1,4 +1,4 @@
-"""`python -m catalog_svc serve|migrate`."""
+"""`python -m catalog_svc serve|migrate|rebuild`."""
 
 from catalog_svc.app import build
 from catalog_svc.settings import CatalogSettings

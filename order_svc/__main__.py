@@ -1,4 +1,4 @@
-"""`python -m order_svc serve|migrate`."""
+"""`python -m order_svc serve|migrate|rebuild`."""
 
 from chassis.main import main
 from order_svc.app import build

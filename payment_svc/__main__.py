@@ -1,4 +1,4 @@
-"""`python -m payment_svc serve|migrate`."""
+"""`python -m payment_svc serve|migrate|rebuild`."""
 
 from chassis.main import main
 from payment_svc.app import build
