@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -11,6 +11,7 @@ from uuid import UUID
 import httpx
 import sqlalchemy as sa
 
+from chassis.clock import Clock
 from chassis.db import Store
 from chassis.migrate import migrate
 from chassis.rebuild.rebuild import Rebuild, Report
@@ -24,6 +25,7 @@ from order_svc.store import RUNTIME, TOKENS, products
 from payment_svc.tables import payables
 from tests.shop.day import a_day, everything, manage
 from tests.shop.shop import PASSWORD, Shop
+from tests.support.clocks import ManualClock
 from tests.support.journals import MemoryJournal
 
 SOON = datetime(2026, 1, 1, tzinfo=UTC)
@@ -36,11 +38,13 @@ PROJECTIONS = {
 
 
 @asynccontextmanager
-async def rebuilding(shop: Shop, service: str, *, dropped: int = 0) -> AsyncIterator[Rebuild]:
+async def rebuilding(
+    shop: Shop, service: str, *, dropped: int = 0, clock: Clock | None = None
+) -> AsyncIterator[Rebuild]:
     runtime = shop.runtime(service)
     journal = MemoryJournal(shop.broker, dropped=dropped)
     async with scratch(runtime.definition) as beside:
-        yield Rebuild(runtime.definition, beside, runtime.reader, journal, runtime.clock, pause_seconds=0.01)
+        yield Rebuild(runtime.definition, beside, runtime.reader, journal, clock or runtime.clock, pause_seconds=0.01)
 
 
 async def check(shop: Shop, service: str, *, dropped: int = 0) -> Report:
@@ -113,6 +117,15 @@ async def test_tokens_are_refused_again_when_a_revocation_was_lost(shop: Shop) -
     assert now["recorded_at"] > was["recorded_at"], "running instances learn it: they read what was recorded lately"
 
 
+async def test_a_revocation_whose_time_is_over_may_be_gone(shop: Shop) -> None:
+    await a_day(shop)
+    revoked = TOKENS.revocations
+    await change(shop, "catalog", revoked.delete())
+    async with rebuilding(shop, "catalog", clock=ManualClock(datetime.now(UTC) + timedelta(days=1))) as rebuild:
+        report = await rebuild.check()
+    assert (report.equal, report.comparisons[1].rows) == (True, 0)
+
+
 async def test_rows_nobody_told_of_are_named_and_deleted_only_on_request(shop: Shop) -> None:
     await shop.stock(MOBY=1)
     ghost = {"sku": "GHOST", "title": "x", "price_amount": 1, "currency": "EUR", "orderable": True, "version": 1}
@@ -162,15 +175,20 @@ async def test_an_event_that_comes_while_rows_are_written_is_not_undone(shop: Sh
         runtime.writer.run_now = run_now  # type: ignore[method-assign]  # only once
         await manage(shop, "PATCH", "MOBY", {"price": {"amount": 7, "currency": "EUR"}})
         await shop.settled()
-        return await run_now(work)
+        done = await run_now(work)
+        assert (await titles_and_prices())["MOBY"] == ("Title of MOBY", 7), "what was compared is no longer there"
+        return done
+
+    async def titles_and_prices() -> dict[str, tuple[str, int]]:
+        rows = await runtime.reader.all(sa.select(products))
+        return {row["sku"]: (row["title"], row["price_amount"]) for row in rows}
 
     run_now = runtime.writer.run_now
     runtime.writer.run_now = a_change_comes_in  # type: ignore[method-assign]  # the moment in between
     report = await apply(shop, "order")
     assert report.equal
-    rows = {row["sku"]: row for row in await runtime.reader.all(sa.select(products))}
-    assert rows["MOBY"]["price_amount"] == 7
-    assert rows["EMMA"]["title"] == "Title of EMMA"
+    assert await titles_and_prices() == {"MOBY": ("Title of MOBY", 7), "EMMA": ("Title of EMMA", 1199)}
+    assert report.mended["products"].written == 1
 
 
 async def test_an_empty_store_learns_the_catalogue_from_the_journal(shop: Shop, tmp_path: Path) -> None:

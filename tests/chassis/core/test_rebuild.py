@@ -133,6 +133,12 @@ async def test_each_event_counts_once_and_what_is_odd_is_told(runtime: Runtime[A
     assert await rows(runtime, runtime.definition.tables.inbox) == 0, "the live service may still get them"
 
 
+async def test_copies_of_an_event_count_once_in_one_batch_too(runtime: Runtime[Any], file: Path) -> None:
+    await apply(runtime, count_only, file, *([an_event(uuid4())] * 3))
+    [row] = await runtime.reader.all(sa.select(counters))
+    assert row["value"] == 1
+
+
 async def test_a_file_that_is_not_there(runtime: Runtime[Any], tmp_path: Path) -> None:
     definition = service(count_only)
     async with scratch(definition) as beside:
