@@ -20,7 +20,7 @@ class Journal(Protocol):
             JournalUnavailableError: it cannot be read.
         """
 
-    def cut(self, first: Delivery | None) -> str | None:
+    def cut(self, first: Delivery) -> str | None:
         """Why something may be missing before the first entry it gave; None if that one is the first ever."""
 
 
@@ -38,9 +38,7 @@ class BrokerJournal:
             async for delivery in deliveries:
                 yield delivery
 
-    def cut(self, first: Delivery | None) -> str | None:
-        if first is None:
-            return "the journal is empty"
+    def cut(self, first: Delivery) -> str | None:
         if first.stream_offset:
             return f"the journal begins at offset {first.stream_offset}: its oldest events were dropped"
         return None
@@ -61,7 +59,7 @@ class FileJournal:
         except OSError as error:
             raise JournalUnavailableError(f"{self._path} cannot be read: {error.strerror}") from error
 
-    def cut(self, first: Delivery | None) -> str | None:
+    def cut(self, first: Delivery) -> str | None:
         return f"{self._path.name} is a file, and need not hold everything"
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from chassis.projections import Projection
-from chassis.rebuild.journal import Journal
+from chassis.rebuild.journal import Journal, JournalUnavailableError
 from chassis.rebuild.scratch import Refused, Scratch, Told
 from chassis.runtime import ServiceDefinition
 from chassis.transport import Delivery
@@ -46,7 +46,7 @@ class Reader:
     async def read_on(self) -> Reading:
         """
         Raises:
-            JournalUnavailableError: it cannot be read.
+            JournalUnavailableError: it cannot be read, or there is nothing in it.
             SideEffectError: a handler did more than feed a projection.
         """
         async with aclosing(self._journal.read(self.so_far.last)) as deliveries:
@@ -56,7 +56,7 @@ class Reader:
                     await self._pass_on()
         await self._pass_on()
         if not self.so_far.entries:
-            self.so_far.cut = self._journal.cut(None)
+            raise JournalUnavailableError("the journal is empty: there is nothing to compare with")
         return self.so_far
 
     def _take(self, delivery: Delivery) -> None:

@@ -26,5 +26,5 @@ class MemoryJournal(Journal):
                 stream_offset=offset,
             )
 
-    def cut(self, first: Delivery | None) -> str | None:
+    def cut(self, first: Delivery) -> str | None:
         return "its oldest events were dropped" if self._dropped else None

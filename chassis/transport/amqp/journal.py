@@ -3,8 +3,8 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from datetime import datetime
 
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
@@ -25,8 +25,6 @@ _SILENCE_SECONDS = 0.5
 _LAST_CHUNK_SECONDS = 2.0
 """On a busy journal there is no silence: new events would be waited for without end."""
 
-_TROUBLE = (LinkLostError, AMQPError, ChannelInvalidStateError, OSError, TimeoutError)
-
 Offset = int | str | datetime
 
 
@@ -41,11 +39,12 @@ async def read_journal(url: str, offset: Offset = "first", *, queue: str = JOURN
     Offsets rise but have gaps. To stop at what is there now, ask `journal_end` first, and `aclose` this when done.
 
     Raises:
-        LinkLostError: the connection was lost; go on from the last offset plus one.
+        LinkLostError: there is no connection, or it was lost; go on from the last offset plus one.
     """
-    async with _reading(url, queue, offset) as reader:
-        while True:
-            yield await reader.next()
+    with _trouble_is_loss():
+        async with _reading(url, queue, offset) as reader:
+            while True:
+                yield await reader.next()
 
 
 async def follow_journal(
@@ -66,7 +65,7 @@ async def follow_journal(
                     yield delivery
                     if delivery.stream_offset is not None:
                         offset = delivery.stream_offset + 1
-        except _TROUBLE as error:
+        except LinkLostError as error:
             lost_at = lost_at or loop.time()
             if not opened or loop.time() - lost_at > patience:
                 raise JournalUnavailableError(f"the journal cannot be read: {describe(error)}") from error
@@ -104,9 +103,10 @@ async def journal_end(url: str, *, queue: str = JOURNAL) -> int | None:
         JournalUnavailableError: there is no broker, no journal, or no right to read it.
     """
     try:
-        async with _reading(url, queue, "last") as reader:
-            return await _newest(reader)
-    except _TROUBLE as error:
+        with _trouble_is_loss():
+            async with _reading(url, queue, "last") as reader:
+                return await _newest(reader)
+    except LinkLostError as error:
         raise JournalUnavailableError(f"the journal cannot be read: {describe(error)}") from error
 
 
@@ -146,6 +146,19 @@ class _Reader:
         if self._taken % ACK_EVERY == 0:
             await message.ack(multiple=True)
         return delivery_from(message, None)
+
+
+@contextmanager
+def _trouble_is_loss() -> Iterator[None]:
+    """One error for whatever the client makes of a connection that cannot be had or is gone."""
+    try:
+        yield
+    except (AMQPError, ChannelInvalidStateError, OSError, TimeoutError) as error:
+        raise LinkLostError(describe(error)) from error
+    except asyncio.CancelledError:
+        if (task := asyncio.current_task()) is not None and task.cancelling():
+            raise
+        raise LinkLostError("the connection was lost") from None
 
 
 @asynccontextmanager

@@ -147,6 +147,11 @@ async def test_a_file_that_is_not_there(runtime: Runtime[Any], tmp_path: Path) -
             await Rebuild(definition, beside, runtime.reader, journal, runtime.clock).check()
 
 
+async def test_an_empty_journal_proves_nothing(runtime: Runtime[Any], file: Path) -> None:
+    with pytest.raises(JournalUnavailableError, match="nothing to compare with"):
+        await apply(runtime, count_only, file)
+
+
 def test_values_are_the_same_text_whatever_the_database() -> None:
     id = UUID(int=7)
     assert canonical([id, START, None, True, 3, "é"]) == (
