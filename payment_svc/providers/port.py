@@ -95,7 +95,26 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """The provider knows no payment of that reference."""
+    """The provider knows no payment of that reference, or has done nothing under that key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A line of the provider's own books. The ids are ours, from its metadata; None: it has none, or no valid ones."""
+
+    snapshot: Snapshot
+    payment_id: UUID | None
+    order_id: UUID | None
+    captures: int
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Payments in the order of their last change. `cursor` is where the next page begins, `more` whether it has any."""
+
+    items: tuple[Listed, ...]
+    cursor: str
+    more: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +137,7 @@ CaptureResult = Captured | Refused | Unknown
 VoidResult = Voided | Captured | Unknown
 RefundResult = Refunded | Refused | Unknown
 RetrieveResult = Snapshot | Missing | Unknown
+FindResult = Authorized | RequiresAction | Declined | Refunded | Refused | Missing | Unknown
 Result = Authorized | RequiresAction | Declined | Captured | Voided | Refunded | Refused | Snapshot | Missing | Unknown
 
 
@@ -132,12 +152,17 @@ class MalformedNoticeError(ValueError):
 class PaymentProvider(Protocol):
     """Someone who moves money. Every call is idempotent by its key: same key and request, same answer and one effect.
 
-    "Already captured" and "already voided" are success. A provider that forgets keys (Stripe after a day) is looked
-    up first by an adapter: our key goes along as metadata.
+    "Already captured" and "already voided" are success. Of a reference the provider does not have, nothing is held:
+    a capture or refund is refused, a void has happened. Keys may be forgotten after a day; see `find`.
     """
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def remembers(self) -> bool:
+        """Whether `list_since` knows every payment ever made; False for one that forgets with its process."""
+        ...
 
     def accepts(self, payment_method: str) -> bool:
         """Whether this is a payment method at all, as far as can be told without asking."""
@@ -159,10 +184,25 @@ class PaymentProvider(Protocol):
 
     async def retrieve(self, reference: str) -> RetrieveResult: ...
 
+    async def find(self, key: str) -> FindResult:
+        """What an authorisation or refund asked for under this key led to, from the provider's records.
+
+        For calls so old that the provider may have forgotten the key itself and would do them once more.
+        """
+        ...
+
+    async def list_since(self, cursor: str, limit: int) -> Page | Unknown:
+        """The payments changed since a page that ended at `cursor`; from the first one for an empty one."""
+        ...
+
     def read_notice(self, body: bytes) -> Notice:
         """What a webhook body, its signature checked, says.
 
         Raises:
             MalformedNoticeError: it is not one of this provider's.
         """
+        ...
+
+    async def close(self) -> None:
+        """Let connections go."""
         ...

@@ -7,18 +7,17 @@ a restart changes nothing. What it remembers (to be strict about keys and sums) 
 import asyncio
 import base64
 import hashlib
-import json
+import secrets
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from enum import StrEnum
 from types import MappingProxyType
 from typing import Final, TypeVar
 from uuid import UUID
 
-from pydantic import ValidationError
-
 from contracts.money import Money
+from payment_svc.providers.cards import ACTION, DECLINES, KNOWN, WITH_ACTION, Card
+from payment_svc.providers.notice import parse_notice
 from payment_svc.providers.port import (
     Authorized,
     AuthorizeRequest,
@@ -27,11 +26,13 @@ from payment_svc.providers.port import (
     CaptureResult,
     ConfirmResult,
     Declined,
+    FindResult,
     IntentStatus,
     KeyReusedError,
-    MalformedNoticeError,
+    Listed,
     Missing,
     Notice,
+    Page,
     Refunded,
     RefundResult,
     Refused,
@@ -45,27 +46,10 @@ from payment_svc.providers.port import (
 )
 
 MAX_REMEMBERED: Final = 20_000
-NOTICE_TYPE: Final = "payment.updated"
+NO_SUCH_PAYMENT: Final = "no_such_payment"
 
 ResultT = TypeVar("ResultT", bound=Result)
 
-
-class Card(StrEnum):
-    """The payment methods it knows, under Stripe's test names where Stripe has one."""
-
-    VISA = "pm_card_visa"
-    DECLINED = "pm_card_chargeDeclined"
-    INSUFFICIENT_FUNDS = "pm_card_insufficientFunds"
-    AUTHENTICATION_REQUIRED = "pm_card_authenticationRequired"
-    AUTHENTICATION_FAILS = "pm_card_authenticationFails"
-    CAPTURE_FAILS = "pm_card_captureFails"
-    SLOW = "pm_card_slow"
-    LOST_ANSWER = "pm_card_lostAnswer"
-
-
-_DECLINES: Final = MappingProxyType({Card.DECLINED: "card_declined", Card.INSUFFICIENT_FUNDS: "insufficient_funds"})
-_WITH_ACTION: Final = frozenset({Card.AUTHENTICATION_REQUIRED, Card.AUTHENTICATION_FAILS})
-_KNOWN: Final = frozenset(card.value for card in Card)
 _CODES: Final = MappingProxyType({card: f"{index:x}" for index, card in enumerate(Card)})
 _CARDS: Final = MappingProxyType({code: card for card, code in _CODES.items()})
 
@@ -83,6 +67,9 @@ class Intent:
     captures: int = 0
     code: str = ""
     remembered: bool = True
+    payment_id: UUID | None = None
+    order_id: UUID | None = None
+    changed: int = 0
 
 
 @dataclass(slots=True)
@@ -103,6 +90,7 @@ class SimulatedProvider:
     """Implements PaymentProvider. `sleep` is how the slow card waits."""
 
     name = "simulated"
+    remembers = False
 
     def __init__(
         self, *, slow_seconds: float = 3.0, sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
@@ -110,6 +98,8 @@ class SimulatedProvider:
         self._slow_seconds = slow_seconds
         self._sleep = sleep
         self._memory = _Memory()
+        self._changes = 0
+        self._life = secrets.token_hex(4)
 
     @property
     def intents(self) -> list[Intent]:
@@ -117,27 +107,31 @@ class SimulatedProvider:
         return list(self._memory.intents.values())
 
     def accepts(self, payment_method: str) -> bool:
-        return payment_method in _KNOWN
+        return payment_method in KNOWN
 
     async def authorize(self, key: str, request: AuthorizeRequest) -> AuthorizeResult:
         card = Card(request.payment_method)
         if card is Card.SLOW:
             await self._sleep(self._slow_seconds)
 
+        reference = _reference(key, card, request.amount)
+
         def act() -> AuthorizeResult:
-            reference = _reference(key, card, request.amount)
             intent = _fresh_intent(reference, card, request.amount)
+            intent.payment_id, intent.order_id = request.payment_id, request.order_id
             self._memory.intents[reference] = intent
             if intent.status is IntentStatus.DECLINED:
                 return Declined(intent.code, reference)
             if intent.status is IntentStatus.REQUIRES_ACTION:
-                return RequiresAction(reference, {"type": "simulated_authentication"})
+                return RequiresAction(reference, ACTION)
             return Authorized(reference)
 
-        return self._once(key, f"authorize {request.payment_id} {request.amount} {card}", card, act)
+        return self._once(key, f"authorize {request.payment_id} {request.amount} {card}", reference, card, act)
 
     async def confirm(self, key: str, reference: str) -> ConfirmResult:
         intent = self._intent(reference)
+        if intent is None:
+            return Declined(NO_SUCH_PAYMENT, reference)
 
         def act() -> ConfirmResult:
             if intent.status is IntentStatus.REQUIRES_ACTION:
@@ -148,10 +142,12 @@ class SimulatedProvider:
                 return Authorized(reference)
             return Declined(intent.code or "cancelled", reference)
 
-        return self._once(key, f"confirm {reference}", intent.card, act)
+        return self._once(key, f"confirm {reference}", reference, intent.card, act)
 
     async def capture(self, key: str, reference: str, amount: Money) -> CaptureResult:
         intent = self._intent(reference)
+        if intent is None:
+            return Refused(NO_SUCH_PAYMENT)
 
         def act() -> CaptureResult:
             if intent.status is IntentStatus.CAPTURED:
@@ -166,10 +162,12 @@ class SimulatedProvider:
             intent.captures += 1
             return Captured()
 
-        return self._once(key, f"capture {reference} {amount}", intent.card, act)
+        return self._once(key, f"capture {reference} {amount}", reference, intent.card, act)
 
     async def void(self, key: str, reference: str) -> VoidResult:
         intent = self._intent(reference)
+        if intent is None:
+            return Voided()
 
         def act() -> VoidResult:
             if intent.status is IntentStatus.CAPTURED:
@@ -177,10 +175,12 @@ class SimulatedProvider:
             intent.status = IntentStatus.VOIDED
             return Voided()
 
-        return self._once(key, f"void {reference}", intent.card, act)
+        return self._once(key, f"void {reference}", reference, intent.card, act)
 
     async def refund(self, key: str, reference: str, amount: Money) -> RefundResult:
         intent = self._intent(reference)
+        if intent is None:
+            return Refused(NO_SUCH_PAYMENT)
 
         def act() -> RefundResult:
             if not intent.remembered and intent.status is IntentStatus.AUTHORIZED:
@@ -191,46 +191,44 @@ class SimulatedProvider:
             intent.refunded += amount.amount
             return Refunded()
 
-        return self._once(key, f"refund {reference} {amount}", intent.card, act)
+        return self._once(key, f"refund {reference} {amount}", reference, intent.card, act)
 
     async def retrieve(self, reference: str) -> RetrieveResult:
-        try:
-            intent = self._intent(reference)
-        except LookupError:
+        intent = self._intent(reference)
+        if intent is None:
             return Missing()
         if not intent.remembered:
             return Unknown("it was made before this provider was started")
-        return Snapshot(
-            reference,
-            intent.status,
-            intent.amount,
-            captured=intent.captured,
-            refunded=intent.refunded,
-            code=intent.code,
-        )
+        return _snapshot(intent)
+
+    async def find(self, key: str) -> FindResult:
+        known = self._memory.answers.get(key)
+        return Missing() if known is None else known[1]  # type: ignore[return-value]  # asked for such keys only
+
+    async def list_since(self, cursor: str, limit: int) -> Page | Unknown:
+        """What this life remembers; a cursor of an earlier one begins anew."""
+        life, _, number = cursor.partition(":")
+        after = int(number) if life == self._life and number.isdecimal() else 0
+        changed = sorted((i for i in self.intents if i.remembered and i.changed > after), key=lambda i: i.changed)
+        items = tuple(Listed(_snapshot(i), i.payment_id, i.order_id, i.captures) for i in changed[:limit])
+        last = changed[len(items) - 1].changed if items else after
+        return Page(items, f"{self._life}:{last}", more=len(changed) > limit)
+
+    async def close(self) -> None:
+        """Nothing is open."""
 
     def read_notice(self, body: bytes) -> Notice:
-        """`{"id", "type", "data": {"payment_id", "amount", "currency"}}`."""
-        try:
-            document = json.loads(body)
-            data = document.get("data") or {}
-            payment_id, amount = data.get("payment_id"), data.get("amount")
-            return Notice(
-                id=_short_text(document["id"], 255),
-                type=_short_text(document["type"], 80),
-                relevant=document["type"] == NOTICE_TYPE,
-                payment_id=UUID(payment_id) if payment_id is not None else None,
-                amount=Money(amount=amount, currency=data["currency"]) if amount is not None else None,
-            )
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ValidationError) as error:
-            raise MalformedNoticeError("not a notice of this provider") from error
+        return parse_notice(body)
 
-    def _once(self, key: str, request: str, card: Card, act: Callable[[], ResultT]) -> ResultT:
+    def _once(self, key: str, request: str, reference: str, card: Card, act: Callable[[], ResultT]) -> ResultT:
         """The answer of the first call with this key; another request under it is refused, loudly."""
         known = self._memory.answers.get(key)
         if known is not None and known[0] != request:
             raise KeyReusedError(key)
         result = act() if known is None else known[1]
+        if known is None:
+            self._changes += 1
+            self._memory.intents[reference].changed = self._changes
         self._memory.answers[key] = (request, result)
         self._memory.trim()
         if card is Card.LOST_ANSWER and key not in self._memory.lost:
@@ -238,35 +236,29 @@ class SimulatedProvider:
             result = Unknown("the answer was lost on the way")
         return result  # type: ignore[return-value]  # what a key answered first has this call's type, or is Unknown
 
-    def _intent(self, reference: str) -> Intent:
-        """The payment, rebuilt from its reference if it is not remembered.
-
-        Raises:
-            LookupError: the reference is none of ours.
-        """
-        intent = self._memory.intents.get(reference)
-        if intent is None:
-            intent = self._memory.intents[reference] = _rebuilt_intent(reference)
+    def _intent(self, reference: str) -> Intent | None:
+        """The payment, rebuilt from its reference if it is not remembered; None if the reference is none of ours."""
+        intent = self._memory.intents.get(reference) or _rebuilt_intent(reference)
+        if intent is not None:
+            self._memory.intents[reference] = intent
         return intent
 
 
 def _fresh_intent(reference: str, card: Card, amount: Money) -> Intent:
-    if card in _DECLINES:
-        return Intent(reference, card, amount, IntentStatus.DECLINED, code=_DECLINES[card])
-    status = IntentStatus.REQUIRES_ACTION if card in _WITH_ACTION else IntentStatus.AUTHORIZED
+    if card in DECLINES:
+        return Intent(reference, card, amount, IntentStatus.DECLINED, code=DECLINES[card])
+    status = IntentStatus.REQUIRES_ACTION if card in WITH_ACTION else IntentStatus.AUTHORIZED
     return Intent(reference, card, amount, status)
 
 
-def _rebuilt_intent(reference: str) -> Intent:
+def _rebuilt_intent(reference: str) -> Intent | None:
     try:
         prefix, code, amount, currency, _ = reference.split("_")
         intent = _fresh_intent(reference, _CARDS[code], Money(amount=int(amount), currency=currency))
-    except (ValueError, KeyError) as error:
-        raise LookupError(reference) from error
-    if prefix != "sim":
-        raise LookupError(reference)
+    except (ValueError, KeyError):
+        return None
     intent.remembered = False
-    return intent
+    return intent if prefix == "sim" else None
 
 
 def _reference(key: str, card: Card, amount: Money) -> str:
@@ -274,7 +266,12 @@ def _reference(key: str, card: Card, amount: Money) -> str:
     return f"sim_{_CODES[card]}_{amount.amount}_{amount.currency}_{digest}"
 
 
-def _short_text(value: object, limit: int) -> str:
-    if not isinstance(value, str) or not 0 < len(value) <= limit or not value.isprintable():
-        raise ValueError("not a short text")
-    return value
+def _snapshot(intent: Intent) -> Snapshot:
+    return Snapshot(
+        intent.reference,
+        intent.status,
+        intent.amount,
+        captured=intent.captured,
+        refunded=intent.refunded,
+        code=intent.code,
+    )

@@ -15,8 +15,8 @@ from payment_svc.commands import Begun, FinishPayment
 from payment_svc.domain.ledger import Account
 from payment_svc.domain.operation import LEASE, OperationKind
 from payment_svc.domain.payment import PaymentState
+from payment_svc.providers.cards import Card
 from payment_svc.providers.port import Unknown
-from payment_svc.providers.simulated import Card
 from payment_svc.results import finish_payment
 from tests.payment_svc.conftest import OpenTill
 from tests.payment_svc.till import AnOrder, Till

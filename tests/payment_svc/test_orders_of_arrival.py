@@ -13,7 +13,7 @@ from chassis.seedwork import DomainError
 from payment_svc.domain.ledger import Account
 from payment_svc.domain.operation import OperationKind
 from payment_svc.domain.payment import PaymentState
-from payment_svc.providers.simulated import Card
+from payment_svc.providers.cards import Card
 from tests.payment_svc.till import AnOrder, Till
 
 pytestmark = pytest.mark.exhaustive

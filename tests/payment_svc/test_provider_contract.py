@@ -6,6 +6,7 @@ from uuid import uuid4
 import pytest
 
 from contracts.money import Money
+from payment_svc.providers.cards import Card
 from payment_svc.providers.port import (
     Authorized,
     AuthorizeRequest,
@@ -22,7 +23,7 @@ from payment_svc.providers.port import (
     Unknown,
     Voided,
 )
-from payment_svc.providers.simulated import Card, SimulatedProvider
+from payment_svc.providers.simulated import SimulatedProvider
 
 TEN = Money(amount=1000, currency="EUR")
 

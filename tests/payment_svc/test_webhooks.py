@@ -12,9 +12,9 @@ from contracts.order import OrderCancelled
 from payment_svc.commands import TakeNotice
 from payment_svc.domain.payment import PaymentState
 from payment_svc.notices import take_notice
+from payment_svc.providers.cards import Card
 from payment_svc.providers.port import Notice
 from payment_svc.providers.signatures import HEADER, InvalidSignatureError, check, sign
-from payment_svc.providers.simulated import Card
 from payment_svc.settings import PaymentSettings
 from tests.payment_svc.conftest import OLD_SECRET, SECRET
 from tests.payment_svc.till import AnOrder, Till

@@ -22,7 +22,8 @@ from payment_svc.domain.ledger import Account
 from payment_svc.domain.operation import Operation, OperationKind, OperationState
 from payment_svc.domain.payment import Payment
 from payment_svc.handlers import start_payment
-from payment_svc.providers.simulated import Card, SimulatedProvider
+from payment_svc.providers.cards import Card
+from payment_svc.providers.simulated import SimulatedProvider
 from payment_svc.results import finish_payment
 from payment_svc.runtime import PaymentRuntime
 from payment_svc.store import operation_of_row, payment_of_row
