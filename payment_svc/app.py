@@ -11,6 +11,7 @@ from chassis.token_feed import TokenFeed
 from payment_svc import audit, webhooks
 from payment_svc.api import router
 from payment_svc.providers.port import PaymentProvider
+from payment_svc.providers.remote import RemoteProvider
 from payment_svc.providers.simulated import SimulatedProvider
 from payment_svc.runtime import PaymentRuntime
 from payment_svc.settings import PaymentSettings
@@ -40,4 +41,7 @@ def build(
 
 
 def _provider(settings: PaymentSettings) -> PaymentProvider:
+    if settings.provider == "remote":
+        key = settings.provider_key.get_secret_value()
+        return RemoteProvider(settings.provider_url, key, call_seconds=settings.call_seconds)
     return SimulatedProvider(slow_seconds=settings.slow_card_seconds)

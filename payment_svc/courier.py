@@ -6,6 +6,7 @@ finds it and asks again with the same key. Nothing is ever guessed.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any, Final, TypeVar, assert_never
 
 import sqlalchemy as sa
@@ -18,7 +19,7 @@ from chassis.failpoints import Failpoints
 from chassis.writer import Writer
 from payment_svc.commands import Answered
 from payment_svc.domain.operation import LEASE, Operation, OperationKind, OperationState
-from payment_svc.providers.port import AuthorizeRequest, PaymentProvider, Result, Unknown
+from payment_svc.providers.port import AuthorizeRequest, Missing, PaymentProvider, Result, Unknown
 from payment_svc.results import apply_answer
 from payment_svc.store import PaymentUnitOfWork, operation_of_row
 from payment_svc.tables import operations
@@ -31,6 +32,10 @@ AT_ONCE: Final = 32
 MAX_WAITING: Final = 2_000
 SWEEP_BATCH: Final = 200
 
+KEYS_LIVE: Final = timedelta(hours=12)
+"""How long any provider surely remembers a key; Stripe does for a day."""
+
+_NOT_REPEATABLE: Final = frozenset({OperationKind.AUTHORIZE, OperationKind.REFUND})
 _DUE = (
     sa.select(operations)
     .where(operations.c.state == OperationState.PENDING.value, operations.c.next_at <= sa.bindparam("now"))
@@ -133,7 +138,12 @@ class Courier:
             log.warning("courier.failed", operation=operation.id, error=type(error).__name__)
 
     async def _ask(self, operation: Operation) -> Result:
+        """Make the call. One so old that its key may be forgotten is looked up first: it would be done once more."""
         provider, key, reference = self.provider, operation.id, operation.reference or ""
+        if operation.kind in _NOT_REPEATABLE and self._clock.now() - operation.created_at > KEYS_LIVE:
+            found = await provider.find(key)
+            if not isinstance(found, Missing):
+                return found
         match operation.kind:
             case OperationKind.AUTHORIZE:
                 request = AuthorizeRequest(

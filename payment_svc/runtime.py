@@ -43,6 +43,7 @@ class PaymentRuntime(Runtime[PaymentUnitOfWork]):
     async def stop(self) -> None:
         await self.courier.stop()
         await super().stop()
+        await self.courier.provider.close()
 
     def _offer(self, operation: Operation) -> None:
         self.courier.offer(operation)

@@ -38,7 +38,6 @@ TEXTS: Final = MappingProxyType(
         "argon2_passes": "password hashing: passes over it",
         "argon2_threads": "password hashing: lanes",
         "operator_password": "the first operator's password; changing it later here changes nothing",
-        "provider": "who moves the money; only a simulation ships",
     }
 )
 """For settings whose own docstring is missing. A setting with neither stops the page from being made."""

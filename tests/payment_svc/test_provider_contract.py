@@ -1,9 +1,11 @@
 """What any payment provider has to do to be used here. An adapter joins by a name in `PROVIDERS` and its cards."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from uuid import uuid4
 
+import httpx
 import pytest
+from pydantic import SecretStr
 
 from contracts.money import Money
 from payment_svc.providers.cards import Card
@@ -14,7 +16,9 @@ from payment_svc.providers.port import (
     Declined,
     IntentStatus,
     KeyReusedError,
+    Listed,
     Missing,
+    Page,
     PaymentProvider,
     Refunded,
     Refused,
@@ -23,16 +27,34 @@ from payment_svc.providers.port import (
     Unknown,
     Voided,
 )
+from payment_svc.providers.remote import RemoteProvider
 from payment_svc.providers.simulated import SimulatedProvider
+from payment_svc.providers.simulator.app import Simulator
+from payment_svc.providers.simulator.settings import FaultSettings, SimulatorSettings
 
 TEN = Money(amount=1000, currency="EUR")
 
-PROVIDERS: dict[str, Callable[[], PaymentProvider]] = {"simulated": lambda: SimulatedProvider(slow_seconds=0.0)}
+KEY = "the-key-of-this-merchant"
+
+
+def remote() -> RemoteProvider:
+    """The adapter over HTTP, at the simulator in this process."""
+    settings = SimulatorSettings(database=":memory:", key=SecretStr(KEY))
+    house = Simulator(settings, FaultSettings(slow_seconds=0.0))
+    return RemoteProvider("http://provider", KEY, transport=httpx.ASGITransport(house.door))
+
+
+PROVIDERS: dict[str, Callable[[], PaymentProvider]] = {
+    "simulated": lambda: SimulatedProvider(slow_seconds=0.0),
+    "remote": remote,
+}
 
 
 @pytest.fixture(params=PROVIDERS)
-def psp(request: pytest.FixtureRequest) -> PaymentProvider:
-    return PROVIDERS[request.param]()
+async def psp(request: pytest.FixtureRequest) -> AsyncIterator[PaymentProvider]:
+    provider = PROVIDERS[request.param]()
+    yield provider
+    await provider.close()
 
 
 def a_request(method: str = "pm_card_visa", amount: Money = TEN) -> AuthorizeRequest:
@@ -140,8 +162,88 @@ async def test_nothing_to_refund_before_a_capture(psp: PaymentProvider) -> None:
     assert isinstance(await psp.refund(a_key(), await authorized(psp), TEN), Refused)
 
 
-async def test_an_unknown_reference(psp: PaymentProvider) -> None:
+async def test_of_an_unknown_reference_nothing_is_held_and_nothing_can_be_taken(psp: PaymentProvider) -> None:
     assert isinstance(await psp.retrieve("no_such_thing"), Missing)
+    assert isinstance(await psp.capture(a_key(), "no_such_thing", TEN), Refused)
+    assert isinstance(await psp.refund(a_key(), "no_such_thing", TEN), Refused)
+    assert isinstance(await psp.confirm(a_key(), "no_such_thing"), Declined)
+    assert await psp.void(a_key(), "no_such_thing") == Voided()
+
+
+async def test_a_failing_authentication_and_a_failing_capture(psp: PaymentProvider) -> None:
+    asked = await psp.authorize(a_key(), a_request(Card.AUTHENTICATION_FAILS))
+    assert isinstance(asked, RequiresAction)
+    assert await psp.confirm(a_key(), asked.reference) == Declined("authentication_failed", asked.reference)
+    held = await psp.authorize(a_key(), a_request(Card.CAPTURE_FAILS))
+    assert isinstance(held, Authorized)
+    assert await psp.capture(a_key(), held.reference, TEN) == Refused("capture_failed")
+    assert await status(psp, held.reference) == (IntentStatus.VOIDED, 0, 0)
+
+
+async def test_a_lost_answer_is_unknown_once_and_then_the_truth(psp: PaymentProvider) -> None:
+    key, request = a_key(), a_request(Card.LOST_ANSWER)
+
+    first, second = await psp.authorize(key, request), await psp.authorize(key, request)
+
+    assert isinstance(first, Unknown)
+    assert isinstance(second, Authorized)
+    assert [listed.snapshot.reference for listed in await everything(psp)] == [second.reference]
+
+
+async def everything(psp: PaymentProvider, limit: int = 2) -> list[Listed]:
+    """Its books, page by page."""
+    found: list[Listed] = []
+    cursor, more = "", True
+    while more:
+        page = await psp.list_since(cursor, limit)
+        assert isinstance(page, Page)
+        assert len(page.items) <= limit
+        found += page.items
+        cursor, more = page.cursor, page.more
+    return found
+
+
+async def test_its_books_name_our_ids_and_sums(psp: PaymentProvider) -> None:
+    request = a_request()
+    held = await psp.authorize(a_key(), request)
+    assert isinstance(held, Authorized)
+    await psp.capture(a_key(), held.reference, TEN)
+    await psp.refund(a_key(), held.reference, Money(amount=300, currency="EUR"))
+
+    (listed,) = await everything(psp)
+
+    assert listed == Listed(
+        Snapshot(held.reference, IntentStatus.CAPTURED, TEN, captured=1000, refunded=300),
+        request.payment_id,
+        request.order_id,
+        captures=1,
+    )
+
+
+async def test_its_books_are_read_on_from_where_they_ended(psp: PaymentProvider) -> None:
+    references = [await authorized(psp) for _ in range(5)]
+    assert [listed.snapshot.reference for listed in await everything(psp)] == references
+    page = await psp.list_since("", 100)
+    assert isinstance(page, Page)
+
+    await psp.void(a_key(), references[1])
+
+    changed = await psp.list_since(page.cursor, 100)
+    assert isinstance(changed, Page)
+    assert [(i.snapshot.reference, i.snapshot.status) for i in changed.items] == [(references[1], IntentStatus.VOIDED)]
+    assert await psp.list_since(changed.cursor, 100) == Page((), changed.cursor, more=False)
+
+
+async def test_what_a_key_did_can_be_asked_for(psp: PaymentProvider) -> None:
+    key, refund = a_key(), a_key()
+    held = await psp.authorize(key, a_request())
+    assert isinstance(held, Authorized)
+    await psp.capture(a_key(), held.reference, TEN)
+    await psp.refund(refund, held.reference, TEN)
+
+    assert await psp.find(key) == held
+    assert await psp.find(refund) == Refunded()
+    assert isinstance(await psp.find(a_key()), Missing)
 
 
 async def test_what_is_a_payment_method(psp: PaymentProvider) -> None:
@@ -151,15 +253,6 @@ async def test_what_is_a_payment_method(psp: PaymentProvider) -> None:
 
 class TestSimulatedOnly:
     """What only the simulated one promises."""
-
-    async def test_a_lost_answer_is_unknown_once_and_then_the_truth(self) -> None:
-        psp, key, request = SimulatedProvider(), a_key(), a_request(Card.LOST_ANSWER)
-
-        first, second = await psp.authorize(key, request), await psp.authorize(key, request)
-
-        assert isinstance(first, Unknown)
-        assert isinstance(second, Authorized)
-        assert len(psp.intents) == 1
 
     async def test_a_restart_changes_no_answer(self) -> None:
         before, after = SimulatedProvider(), SimulatedProvider()
@@ -172,15 +265,6 @@ class TestSimulatedOnly:
         fresh = SimulatedProvider()
         assert await fresh.capture(a_key(), first.reference, TEN) == Captured()
         assert await SimulatedProvider().refund(a_key(), first.reference, TEN) == Refunded()
-
-    async def test_a_failing_authentication(self) -> None:
-        psp = SimulatedProvider()
-        result = await psp.authorize(a_key(), a_request(Card.AUTHENTICATION_FAILS))
-        assert isinstance(result, RequiresAction)
-
-        confirmed = await psp.confirm(a_key(), result.reference)
-
-        assert confirmed == Declined("authentication_failed", result.reference)
 
     async def test_its_memory_is_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("payment_svc.providers.simulated.MAX_REMEMBERED", 10)
