@@ -66,12 +66,12 @@ async def on_payment_captured(event: PaymentCaptured, uow: OrderUnitOfWork) -> N
 
 async def on_payment_capture_failed(event: PaymentCaptureFailed, uow: OrderUnitOfWork) -> None:
     order = await uow.orders.get(event.order_id)
-    order.payment_capture_failed(uow.now, event.code)
+    order.payment_capture_failed(uow.now, event.payment_id, event.code)
 
 
 async def on_payment_voided(event: PaymentVoided, uow: OrderUnitOfWork) -> None:
     order = await uow.orders.get(event.order_id)
-    order.payment_voided(uow.now, event.reason)
+    order.payment_voided(uow.now, event.payment_id)
 
 
 async def on_payment_refunded(event: PaymentRefunded, uow: OrderUnitOfWork) -> None:

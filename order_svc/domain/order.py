@@ -220,16 +220,17 @@ class Order(AggregateRoot):
         self._note(now, Actor.PAYMENT, "payment.captured", "Paid.")
         return self._finish_refund(now)
 
-    def payment_capture_failed(self, now: datetime, code: str) -> None:
-        if self.status is not S.CONFIRMED:
+    def payment_capture_failed(self, now: datetime, payment_id: UUID, code: str) -> None:
+        if self.status is not S.CONFIRMED or payment_id != self.payment_id:
             return self._late(now, Actor.PAYMENT, "payment.capture_failed")
         return self._cancel(
             now, "capture_failed", Actor.PAYMENT, "payment.capture_failed", f"The money could not be taken ({code})."
         )
 
-    def payment_voided(self, now: datetime, reason: str) -> None:
+    def payment_voided(self, now: datetime, payment_id: UUID) -> None:
+        """The hold is gone. That of another attempt than the one the order stands on is no loss."""
         match self.status:
-            case S.CONFIRMED:
+            case S.CONFIRMED if payment_id == self.payment_id:
                 self._cancel(now, "payment_voided", Actor.PAYMENT, "payment.voided", "The authorisation is gone.")
             case S.CANCELLED:
                 self._note(now, Actor.PAYMENT, "payment.voided", "The authorisation is released; nothing was taken.")

@@ -25,8 +25,8 @@ TRIGGERS: Final[dict[str, Callable[[Order], None]]] = {
     "payment.authorized": lambda o: o.payment_authorized(LATER, uuid4(), o.total),
     "payment.declined": lambda o: o.payment_declined(LATER, "card_declined"),
     "payment.captured": lambda o: o.payment_captured(LATER, uuid4(), o.total),
-    "payment.capture_failed": lambda o: o.payment_capture_failed(LATER, "expired"),
-    "payment.voided": lambda o: o.payment_voided(LATER, "lapsed"),
+    "payment.capture_failed": lambda o: o.payment_capture_failed(LATER, o.payment_id or uuid4(), "expired"),
+    "payment.voided": lambda o: o.payment_voided(LATER, o.payment_id or uuid4()),
     "payment.refunded in part": lambda o: o.payment_refunded(LATER, Money(amount=1, currency="EUR")),
     "payment.refunded in full": lambda o: o.payment_refunded(LATER, o.total),
     "customer cancels": lambda o: o.cancel(LATER),
@@ -177,3 +177,14 @@ def test_a_payment_of_another_amount_is_never_taken_for_ours(method: str) -> Non
     with pytest.raises(AmountMismatchError):
         getattr(order, method)(LATER, uuid4(), Money(amount=1, currency="EUR"))
     assert order.status is S.AWAITING_PAYMENT
+
+
+@pytest.mark.parametrize("status", OrderStatus)
+def test_what_befalls_another_attempt_to_pay_does_not_end_an_order(status: OrderStatus) -> None:
+    """A hold that lapsed, or that the customer replaced, may be told after another payment confirmed the order."""
+    order = an_order(status)
+
+    order.payment_voided(LATER, uuid4())
+    order.payment_capture_failed(LATER, uuid4(), "expired")
+
+    assert order.status is status
