@@ -9,6 +9,7 @@ import structlog
 from chassis.idempotency import Interrupted, StoredResponse
 from chassis.seedwork import NotFoundError
 from contracts.order import OrderCancelled, OrderConfirmed, OrderPaymentRequested
+from contracts.payment import PaymentCaptureFailed
 from payment_svc.commands import Begun, ConfirmPayment, RequestRefund, StartPayment
 from payment_svc.domain.errors import AlreadyPaidError, OrderNotPayableError, PaymentInProgressError
 from payment_svc.domain.operation import (
@@ -19,6 +20,7 @@ from payment_svc.domain.operation import (
     capture_key,
     confirm_key,
     refund_key,
+    stray_key,
     void_key,
 )
 from payment_svc.domain.payable import Payable
@@ -45,11 +47,12 @@ async def on_payment_requested(event: OrderPaymentRequested, uow: PaymentUnitOfW
 
 
 async def on_order_confirmed(event: OrderConfirmed, uow: PaymentUnitOfWork) -> None:
-    """Capture, if this payment is held here. Anything else is recorded: its own facts decide when they come."""
+    """Capture, if this payment is held here. If nothing is held, order_svc has to know: it would wait for ever."""
     payable = await uow.payables.of_order(event.order_id)
-    payable.confirm(event.payment_id)
-    if payable.payment_id != event.payment_id:
-        log.warning("payment.confirmed_elsewhere", order_id=str(event.order_id), payment_id=str(event.payment_id))
+    news = payable.confirm(event.payment_id)
+    payment = await uow.payments.find(event.payment_id)
+    if news and not payable.cancelled:
+        _refuse_what_is_gone(event, payment, uow)
     await _settle_order(payable, uow)
 
 
@@ -146,17 +149,30 @@ async def settle(payable: Payable, payment: Payment, uow: PaymentUnitOfWork) -> 
             plan = _Plan(OperationKind.CAPTURE, capture_key(payment.id))
             uow.hand_over(_operation(plan, payment, uow))
         case Step.VOID:
-            payment.begin_void()
-            uow.hand_over(_operation(_Plan(OperationKind.VOID, void_key(payment.id)), payment, uow))
+            _begin_void(payment, uow)
         case Step.REFUND:
             await _refund_the_rest(payable, payment, uow)
         case None:
             pass
 
 
+def _refuse_what_is_gone(event: OrderConfirmed, payment: Payment | None, uow: PaymentUnitOfWork) -> None:
+    """A payment's row is committed before anybody hears of it: one that is not here was lost with a store."""
+    if payment is None:
+        log.error("payment.confirmed_unknown", order_id=str(event.order_id), payment_id=str(event.payment_id))
+        uow.publish(PaymentCaptureFailed(payment_id=event.payment_id, order_id=event.order_id, code="unknown_payment"))
+    elif payment.state in (PaymentState.VOIDED, PaymentState.DECLINED):
+        payment.refuse_capture("released_by_provider")
+
+
 async def _settle_order(payable: Payable, uow: PaymentUnitOfWork) -> None:
     if payable.payment_id is not None:
         await settle(payable, await uow.payments.get(payable.payment_id), uow)
+
+
+def _begin_void(payment: Payment, uow: PaymentUnitOfWork) -> None:
+    payment.begin_void()
+    uow.hand_over(_operation(_Plan(OperationKind.VOID, void_key(payment.id)), payment, uow))
 
 
 async def _refund_the_rest(payable: Payable, payment: Payment, uow: PaymentUnitOfWork) -> None:
@@ -186,15 +202,20 @@ def _begin_refund(payment: Payment, refund: Refund, uow: PaymentUnitOfWork) -> O
 
 
 async def _refuse_second_payment(payable: Payable, uow: PaymentUnitOfWork) -> None:
-    """One attempt at a time. Only one that ended with nothing held or taken may be followed by another."""
+    """One attempt at a time: it ended with nothing held or taken, or it waits for its customer, who is here now."""
     if payable.payment_id is None or payable.cancelled:
         return
-    match (await uow.payments.get(payable.payment_id)).state:
-        case PaymentState.PENDING | PaymentState.REQUIRES_ACTION:
+    payment = await uow.payments.get(payable.payment_id)
+    match payment.state:
+        case PaymentState.PENDING:
             raise PaymentInProgressError
-        case PaymentState.VOIDING | PaymentState.CAPTURE_FAILED:
+        case PaymentState.REQUIRES_ACTION:
+            payable.amount_due(uow.now)
+            _begin_void(payment, uow)
+            await uow.flush()  # it makes room for the new one, which the store would refuse beside it
+        case PaymentState.CAPTURE_FAILED:
             raise OrderNotPayableError("This order's payment has failed; place a new order.")
-        case PaymentState.DECLINED | PaymentState.VOIDED:
+        case PaymentState.DECLINED | PaymentState.VOIDED | PaymentState.VOIDING:
             return
         case _:
             raise AlreadyPaidError
@@ -217,7 +238,13 @@ async def _order_of(payment_id: UUID, uow: PaymentUnitOfWork) -> UUID:
     return order_id
 
 
-def _operation(plan: _Plan, payment: Payment, uow: PaymentUnitOfWork, refund: Refund | None = None) -> Operation:
+def _operation(
+    plan: _Plan,
+    payment: Payment,
+    uow: PaymentUnitOfWork,
+    refund: Refund | None = None,
+    reference: str | None = None,
+) -> Operation:
     """The row that makes sure the call is made. Until the lease ends it is its maker's to call."""
     operation = Operation(
         plan.key,
@@ -228,13 +255,19 @@ def _operation(plan: _Plan, payment: Payment, uow: PaymentUnitOfWork, refund: Re
         created_at=uow.now,
         next_at=uow.now + LEASE,
         refund_id=refund.id if refund else None,
-        reference=payment.reference,
+        reference=reference or payment.reference,
         payment_method=payment.payment_method if plan.kind is OperationKind.AUTHORIZE else None,
         causation_id=uow.context.causation_id,
         traceparent=uow.context.traceparent,
     )
     uow.operations.add(operation)
     return operation
+
+
+def let_go(reference: str, payment: Payment, uow: PaymentUnitOfWork) -> None:
+    """Have the provider void what it holds under a reference that our payment's own books know nothing of."""
+    plan = _Plan(OperationKind.VOID, stray_key(reference))
+    uow.hand_over(_operation(plan, payment, uow, reference=reference))
 
 
 def look_again(key: str, payment: Payment, uow: PaymentUnitOfWork) -> None:

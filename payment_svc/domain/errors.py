@@ -18,11 +18,13 @@ class AlreadyPaidError(DomainError):
 
 
 class PaymentInProgressError(DomainError):
-    """Another attempt to pay the order has not ended: wait for it, or confirm it if it requires action."""
+    """Another attempt to pay the order is with the provider: wait for its answer."""
 
     def __init__(self) -> None:
         super().__init__(
-            "payment-in-progress", ErrorKind.CONFLICT, "Another payment of this order is under way; finish that one."
+            "payment-in-progress",
+            ErrorKind.CONFLICT,
+            "Another payment of this order is under way; wait for its answer.",
         )
 
 

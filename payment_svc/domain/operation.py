@@ -54,6 +54,11 @@ def refund_key(refund_id: UUID) -> str:
     return f"refund:{refund_id}"
 
 
+def stray_key(reference: str) -> str:
+    """Of the void of something the provider holds and we do not know: once per reference."""
+    return f"stray:{reference}:void"
+
+
 class Operation(AggregateRoot):
     """`id` is the provider's idempotency key. All the call needs is here: same key, same request."""
 

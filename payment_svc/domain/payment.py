@@ -39,7 +39,8 @@ class PaymentState(StrEnum):
 
 S = PaymentState
 
-# The provider's word about money beats our plans: a capture may show while we thought of a mere hold, or of a void.
+# The provider's word about money beats our plans, and its own earlier word: a capture may show while we thought of a
+# mere hold, of a void, or of nothing at all.
 TRANSITIONS: Final = Transitions(
     {
         S.PENDING: {S.REQUIRES_ACTION, S.AUTHORIZED, S.DECLINED},
@@ -48,6 +49,8 @@ TRANSITIONS: Final = Transitions(
         S.CAPTURING: {S.CAPTURED, S.CAPTURE_FAILED},
         S.VOIDING: {S.VOIDED, S.CAPTURED},
         S.VOIDED: {S.CAPTURED},
+        S.DECLINED: {S.CAPTURED},
+        S.CAPTURE_FAILED: {S.CAPTURED},
         S.CAPTURED: {S.PARTIALLY_REFUNDED, S.REFUNDED},
         S.PARTIALLY_REFUNDED: {S.PARTIALLY_REFUNDED, S.REFUNDED},
     }
@@ -162,6 +165,10 @@ class Payment(AggregateRoot):
         self.state = TRANSITIONS.move(self.state, S.CAPTURE_FAILED)
         self._end_hold()
         self.failure_code = code
+        self.record(PaymentCaptureFailed(payment_id=self.id, order_id=self.order_id, code=code))
+
+    def refuse_capture(self, code: str) -> None:
+        """The order was confirmed on a hold that is gone already: say so, or it waits for its money for ever."""
         self.record(PaymentCaptureFailed(payment_id=self.id, order_id=self.order_id, code=code))
 
     def begin_void(self) -> None:

@@ -21,8 +21,12 @@ class Step(StrEnum):
 def next_step(payable: Payable, payment: Payment) -> Step | None:
     """What to do now; None while the provider has to answer first, or when everything is as it should be.
 
-    An order is captured only when it was confirmed on this very payment and not cancelled.
+    An order is captured only when it was confirmed on this very payment and not cancelled; one confirmed on another
+    payment will never take this one.
     """
+    elsewhere = payable.confirmed_payment_id not in (None, payment.id)
+    if elsewhere and payment.state in (PaymentState.AUTHORIZED, PaymentState.REQUIRES_ACTION):
+        return Step.VOID
     if payable.cancelled:
         if payment.state in (PaymentState.AUTHORIZED, PaymentState.REQUIRES_ACTION):
             return Step.VOID

@@ -97,6 +97,23 @@ async def test_a_decline_is_an_answer_and_the_order_stays_payable(shop: Harness,
     assert names(shop) == ["payment.declined.v1", "payment.authorized.v1"]
 
 
+async def test_an_abandoned_authentication_is_replaced_by_another_card(shop: Harness) -> None:
+    user_id = uuid4()
+    order_id = await a_payable(shop, user_id)
+    abandoned = (await pay(shop, user_id, order_id, "pm_card_authenticationRequired")).json()
+
+    paid = await pay(shop, user_id, order_id)
+
+    assert paid.json()["status"] == "authorized"
+    await until(shop, user_id, abandoned["id"], "voided")
+    late = await shop.http.post(f"/payments/{abandoned['id']}/confirm", headers=shop.as_user(user_id))
+    assert late.json()["status"] == "voided"
+    await shop.send(OrderConfirmed(order_id=order_id, payment_id=UUID(paid.json()["id"])))
+    await until(shop, user_id, paid.json()["id"], "captured")
+    await shop.settled()
+    assert sorted(names(shop)) == ["payment.authorized.v1", "payment.captured.v1", "payment.voided.v1"]
+
+
 @pytest.mark.parametrize(
     ("method", "ends"), [("pm_card_authenticationRequired", "authorized"), ("pm_card_authenticationFails", "declined")]
 )
@@ -106,7 +123,6 @@ async def test_authentication(shop: Harness, method: str, ends: str) -> None:
     payment = (await pay(shop, user_id, order_id, method)).json()
     assert payment["status"] == "requires_action"
     assert payment["next_action"] == {"type": "simulated_authentication"}
-    assert problem(await pay(shop, user_id, order_id)) == (409, "payment-in-progress")
 
     url = f"/payments/{payment['id']}/confirm"
     assert problem(await shop.http.post(url, headers=shop.as_user())) == (404, "not-found")

@@ -10,10 +10,14 @@ from uuid import UUID
 import pytest
 
 from chassis.seedwork import DomainError
+from contracts.payment import PaymentCaptureFailed
+from payment_svc.commands import TakeNotice
 from payment_svc.domain.ledger import Account
 from payment_svc.domain.operation import OperationKind
 from payment_svc.domain.payment import PaymentState
+from payment_svc.notices import take_notice
 from payment_svc.providers.cards import Card
+from payment_svc.providers.port import Notice
 from tests.payment_svc.till import AnOrder, Till
 
 pytestmark = pytest.mark.exhaustive
@@ -156,14 +160,35 @@ async def test_cancelled_while_the_customer_authenticates(till: Till) -> None:
     assert await till.emitted_names(order) == ["voided"]
 
 
-async def test_confirmed_on_a_payment_we_do_not_have_captures_nothing(till: Till) -> None:
+async def test_an_order_confirmed_on_a_payment_we_do_not_have_is_told_so_and_captures_nothing(till: Till) -> None:
+    """Our row is committed before anybody hears of a payment, so it was lost, and the order would wait for ever."""
     order = await till.an_authorized()
     elsewhere = AnOrder(order_id=order.order_id)
 
-    await till.send(elsewhere.confirmed())
+    for _ in range(2):
+        await till.send(elsewhere.confirmed())
+    await till.work_off()
 
-    assert await till.pending() == []
-    assert (await till.payment(order.payment_id)).state is PaymentState.AUTHORIZED
+    assert (await till.payment(order.payment_id)).state is PaymentState.VOIDED, "it will never be taken"
+    assert await till.emitted_names(order) == ["authorized", "capture_failed", "voided"]
+    failed = (await till.emitted(order))[1]
+    assert isinstance(failed, PaymentCaptureFailed)
+    assert (failed.payment_id, failed.code) == (elsewhere.payment_id, "unknown_payment")
+
+
+async def test_an_order_confirmed_on_a_hold_that_is_gone_is_told_so(till: Till) -> None:
+    """The provider let it go; order_svc may hear of that before it hears of the hold, and confirm all the same."""
+    order = await till.an_authorized()
+    (intent,) = till.provider.intents
+    await till.provider.void("expired", intent.reference)
+    await till.runtime.writer.run_now(
+        lambda uow: take_notice(TakeNotice("simulated", Notice("e", "t", True, order.payment_id)), uow)
+    )
+    await till.work_off()
+
+    await till.send(order.confirmed())
+
+    assert await till.emitted_names(order) == ["authorized", "voided", "capture_failed"]
 
 
 async def test_the_same_event_twice_is_one(till: Till) -> None:

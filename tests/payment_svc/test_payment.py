@@ -79,6 +79,8 @@ MOVES = {
     (S.VOIDING, "void"): S.VOIDED,
     (S.VOIDING, "capture"): S.CAPTURED,
     (S.VOIDED, "capture"): S.CAPTURED,
+    (S.DECLINED, "capture"): S.CAPTURED,
+    (S.CAPTURE_FAILED, "capture"): S.CAPTURED,
     (S.CAPTURED, "refund_part"): S.PARTIALLY_REFUNDED,
     (S.PARTIALLY_REFUNDED, "refund_part"): S.PARTIALLY_REFUNDED,
 }
