@@ -1,15 +1,16 @@
 """What clients, providers and the courier ask of payment_svc."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from chassis.idempotency import IdempotentRequest, StoredResponse
 from contracts.money import Money
+from payment_svc.domain.discrepancy import Difference
 from payment_svc.domain.operation import Operation
 from payment_svc.domain.payment import Payment
 from payment_svc.domain.refund import Refund
-from payment_svc.providers.port import Notice, Result
+from payment_svc.providers.port import Listed, Notice, Result, RetrieveResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,3 +97,20 @@ class TakeNotice:
 
     provider: str
     notice: Notice
+
+
+@dataclass(frozen=True, slots=True)
+class NoteDifferences:
+    """The provider's books were read up to `cursor`, and these lines of them do not agree with ours."""
+
+    provider: str
+    cursor: str
+    suspects: Sequence[tuple[Listed, Difference]]
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """The provider was asked about a payment of its that seemed to differ from ours."""
+
+    reference: str
+    result: RetrieveResult

@@ -1,5 +1,6 @@
 """What a provider's answer does to a payment, whichever way and in whatever order answers come."""
 
+import sqlalchemy as sa
 import structlog
 
 from chassis.idempotency import IdempotentRequest, StoredResponse
@@ -22,7 +23,7 @@ from payment_svc.providers.port import (
     Voided,
 )
 from payment_svc.store import PaymentUnitOfWork
-from payment_svc.tables import webhooks
+from payment_svc.tables import payments, webhooks
 
 log = structlog.get_logger()
 
@@ -43,8 +44,10 @@ async def apply_answer(command: Answered, uow: PaymentUnitOfWork) -> None:
         await _take_snapshot(operation, payable, payment, result, uow)
     elif operation.kind is OperationKind.REFUND:
         await _take_refund(operation, payment, result, uow)
+    elif operation.reference not in (None, payment.reference):
+        log.info("payment.stray_answered", operation=operation.id, answer=type(result).__name__)
     else:
-        _take(operation, payable, payment, result)
+        await _take(payable, payment, result, uow)
     await settle(payable, payment, uow)
 
 
@@ -70,7 +73,7 @@ async def _keep(request: IdempotentRequest, response: StoredResponse, uow: Payme
     return response
 
 
-def _take(operation: Operation, payable: Payable, payment: Payment, result: object) -> None:
+async def _take(payable: Payable, payment: Payment, result: object, uow: PaymentUnitOfWork) -> None:
     """Make the move an answer stands for. One that is no news any more (a webhook was faster) changes nothing."""
     match result:
         case Authorized(reference) if payment.may_become(PaymentState.AUTHORIZED):
@@ -79,6 +82,8 @@ def _take(operation: Operation, payable: Payable, payment: Payment, result: obje
             payment.require_action(reference, next_action)
         case Declined(code, reference) if payment.may_become(PaymentState.DECLINED):
             payment.decline(code, reference)
+        case Captured() if payment.may_become(PaymentState.CAPTURED) and await _captured_twice(payment, uow):
+            log.error("payment.captured_twice", payment_id=str(payment.id), order_id=str(payment.order_id))
         case Captured() if payment.may_become(PaymentState.CAPTURED):
             payment.capture()
         case Refused(code) if payment.may_become(PaymentState.CAPTURE_FAILED):
@@ -86,15 +91,16 @@ def _take(operation: Operation, payable: Payable, payment: Payment, result: obje
         case Voided() if payment.may_become(PaymentState.VOIDED):
             payment.void(payable.cancel_reason or "released_by_provider")
         case Missing():
-            log.error("payment.unknown_to_provider", payment_id=str(payment.id), operation=operation.id)
+            log.error("payment.unknown_to_provider", payment_id=str(payment.id))
         case _:
-            log.info(
-                "payment.late_answer",
-                payment_id=str(payment.id),
-                state=payment.state.value,
-                operation=operation.id,
-                answer=type(result).__name__,
-            )
+            answer = type(result).__name__
+            log.info("payment.late_answer", payment_id=str(payment.id), state=payment.state.value, answer=answer)
+
+
+async def _captured_twice(payment: Payment, uow: PaymentUnitOfWork) -> bool:
+    """Whether the order's money was taken by another attempt: our books take no second capture of an order in."""
+    others = sa.and_(payments.c.order_id == payment.order_id, payments.c.id != payment.id)
+    return bool(await uow.fetch(sa.select(payments.c.id).where(others, payments.c.captured_amount > 0)))
 
 
 async def _take_refund(operation: Operation, payment: Payment, result: object, uow: PaymentUnitOfWork) -> None:
@@ -117,26 +123,33 @@ async def _take_snapshot(
     operation: Operation, payable: Payable, payment: Payment, snapshot: Snapshot, uow: PaymentUnitOfWork
 ) -> None:
     """Catch up with the provider. Another amount than ours is never believed: quarantined, for an operator to see."""
-    if snapshot.amount != payment.amount or snapshot.captured not in (0, payment.amount.amount):
-        log.error("payment.amount_mismatch", payment_id=str(payment.id), operation=operation.id)
-        operation.last_error = "amount mismatch"
-        _, provider, event_id = operation.id.split(":", 2)
-        await uow.execute(
-            webhooks.update()
-            .where(webhooks.c.provider == provider, webhooks.c.event_id == event_id)
-            .values(state="quarantined")
-        )
+    if believable(payment, snapshot):
+        await catch_up(payable, payment, snapshot, uow)
         return
+    log.error("payment.amount_mismatch", payment_id=str(payment.id), operation=operation.id)
+    operation.last_error = "amount mismatch"
+    _, provider, event_id = operation.id.split(":", 2)
+    same_event = sa.and_(webhooks.c.provider == provider, webhooks.c.event_id == event_id)
+    await uow.execute(webhooks.update().where(same_event).values(state="quarantined"))
+
+
+def believable(payment: Payment, snapshot: Snapshot) -> bool:
+    """Whether it is about our amount, and took all of it or nothing."""
+    return snapshot.amount == payment.amount and snapshot.captured in (0, payment.amount.amount)
+
+
+async def catch_up(payable: Payable, payment: Payment, snapshot: Snapshot, uow: PaymentUnitOfWork) -> None:
+    """Make the move a believable snapshot stands for."""
     match snapshot.status:
         case IntentStatus.AUTHORIZED:
-            _take(operation, payable, payment, Authorized(snapshot.reference))
+            await _take(payable, payment, Authorized(snapshot.reference), uow)
         case IntentStatus.DECLINED:
-            _take(operation, payable, payment, Declined(snapshot.code or "card_declined"))
+            await _take(payable, payment, Declined(snapshot.code or "card_declined"), uow)
         case IntentStatus.CAPTURED:
-            _take(operation, payable, payment, Captured())
+            await _take(payable, payment, Captured(), uow)
         case IntentStatus.VOIDED if payment.state is PaymentState.REQUIRES_ACTION:
             payment.decline("cancelled_by_provider")
         case IntentStatus.VOIDED:
-            _take(operation, payable, payment, Voided())
+            await _take(payable, payment, Voided(), uow)
         case IntentStatus.REQUIRES_ACTION:
             pass  # known, or the pending authorisation is about to say so

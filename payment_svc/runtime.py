@@ -10,6 +10,7 @@ from payment_svc.consumers import PROJECTIONS, subscriptions
 from payment_svc.courier import Courier
 from payment_svc.domain.operation import Operation
 from payment_svc.providers.port import PaymentProvider
+from payment_svc.reconciler import Reconciler
 from payment_svc.settings import PaymentSettings
 from payment_svc.store import PaymentUnitOfWork
 from payment_svc.tables import RUNTIME
@@ -35,6 +36,17 @@ class PaymentRuntime(Runtime[PaymentUnitOfWork]):
             call_seconds=settings.call_seconds,
         )
         self.add_sweep(Sweep("provider_operations", timedelta(seconds=settings.sweep_seconds), self.courier.sweep))
+        self.reconciler = Reconciler(
+            provider,
+            writer=self.writer,
+            reader=self.reader,
+            clock=self.clock,
+            call_seconds=settings.call_seconds,
+        )
+        self.add_sweep(
+            Sweep("provider_books", timedelta(seconds=settings.reconcile_seconds), self.reconciler.read_books)
+        )
+        self.add_sweep(Sweep("provider_discrepancies", timedelta(seconds=settings.sweep_seconds), self.reconciler.look))
         for sweep in tokens.sweeps(self.writer):
             self.add_sweep(sweep)
         self.on_start(tokens.load)

@@ -6,16 +6,19 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import RowMapping
 
 from chassis.idempotency import IdempotentRequest
 from chassis.unit_of_work import Repository, Transaction, UnitOfWork
 from contracts.money import Money
+from payment_svc.domain.discrepancy import Difference, Discrepancy, DiscrepancyState
 from payment_svc.domain.operation import Operation, OperationKind, OperationState
 from payment_svc.domain.payable import Payable
 from payment_svc.domain.payment import Payment, PaymentState
 from payment_svc.domain.refund import Refund, RefundState
-from payment_svc.tables import MAX_REASON, ledger, operations, payables, payments, refunds
+from payment_svc.tables import MAX_REASON, discrepancies, ledger, operations, payables, payments, refunds
 
 
 class Payables(Repository[Payable, UUID]):
@@ -161,8 +164,40 @@ class Operations(Repository[Operation, str]):
         return operation_of_row(row)
 
 
+class Discrepancies(Repository[Discrepancy, str]):
+    table = discrepancies
+    key = "reference"
+    what = "discrepancy"
+
+    def to_row(self, aggregate: Discrepancy) -> dict[str, Any]:
+        return {
+            "reference": aggregate.reference,
+            "difference": aggregate.difference.value,
+            "state": aggregate.state.value,
+            "payment_id": aggregate.payment_id,
+            "order_id": aggregate.order_id,
+            "detail": aggregate.detail,
+            "looks": aggregate.looks,
+            "found_at": aggregate.found_at,
+            "next_at": aggregate.next_at,
+        }
+
+    def from_row(self, row: RowMapping) -> Discrepancy:
+        return Discrepancy(
+            row["reference"],
+            Difference(row["difference"]),
+            found_at=row["found_at"],
+            next_at=row["next_at"],
+            payment_id=row["payment_id"],
+            order_id=row["order_id"],
+            detail=row["detail"],
+            state=DiscrepancyState(row["state"]),
+            looks=row["looks"],
+        )
+
+
 class PaymentUnitOfWork(UnitOfWork):
-    """Rows are locked in one order everywhere: payables, then payments, then refunds, then operations.
+    """Rows are locked in one order everywhere: payables, payments, refunds, operations, discrepancies.
 
     `offer` is told of each operation to be called in the background, after the commit that made it.
     """
@@ -173,6 +208,7 @@ class PaymentUnitOfWork(UnitOfWork):
         self.payments = Payments(self)
         self.refunds = Refunds(self)
         self.operations = Operations(self)
+        self.discrepancies = Discrepancies(self)
         self._offer = offer
 
     def hand_over(self, operation: Operation) -> None:
@@ -248,3 +284,11 @@ def operation_of_row(row: RowMapping) -> Operation:
 
 def _amount(row: RowMapping) -> Money:
     return Money(amount=row["amount_amount"], currency=row["amount_currency"])
+
+
+async def upsert(uow: UnitOfWork, table: sa.Table, row: dict[str, Any]) -> None:
+    """Insert a row, or write it over the one with its primary key."""
+    insert = sqlite.insert if uow.connection.dialect.name == "sqlite" else postgresql.insert
+    key = [column.name for column in table.primary_key]
+    rest = {name: value for name, value in row.items() if name not in key}
+    await uow.execute(insert(table).values(row).on_conflict_do_update(index_elements=key, set_=rest))

@@ -9,6 +9,7 @@ from chassis.db import NAMING_CONVENTION, BigId, UtcDateTime
 from chassis.token_feed import token_tables
 from chassis.unit_of_work import runtime_tables
 from contracts.money import MAX_AMOUNT
+from payment_svc.domain.discrepancy import Difference, DiscrepancyState
 from payment_svc.domain.operation import OperationKind, OperationState
 from payment_svc.domain.payable import PayableState
 from payment_svc.domain.payment import ACTIVE, PaymentState
@@ -33,6 +34,8 @@ def _unique_where(name: str, column: str, condition: str) -> sa.Index:
 
 
 _ACTIVE: Final = "state IN ({})".format(", ".join(f"'{state.value}'" for state in ACTIVE))
+_OPEN: Final = sa.text("state IN ('requires_action', 'authorized')")
+_UNSETTLED: Final = sa.text("state <> 'settled'")
 _PENDING: Final = sa.text("state = 'pending'")
 
 payables = sa.Table(
@@ -69,7 +72,7 @@ payments = sa.Table(
     sa.Column("amount_amount", sa.BigInteger, nullable=False),
     sa.Column("amount_currency", sa.String(3), nullable=False),
     sa.Column("payment_method", sa.String(80), nullable=False),
-    sa.Column("reference", sa.String(255)),
+    sa.Column("reference", sa.String(255), index=True),
     sa.Column("next_action", sa.Text),
     sa.Column("failure_code", sa.String(80)),
     sa.Column("held_amount", sa.BigInteger, nullable=False),
@@ -88,6 +91,7 @@ payments = sa.Table(
     sa.CheckConstraint("refunded_amount + refunding_amount <= captured_amount", name="refunds_within_capture"),
     _unique_where("uq_payments_one_active_per_order", "order_id", _ACTIVE),
     _unique_where("uq_payments_one_capture_per_order", "order_id", "captured_amount > 0"),
+    sa.Index("ix_payments_open", "created_at", sqlite_where=_OPEN, postgresql_where=_OPEN),
     comment="one attempt to pay one order",
 )
 
@@ -164,4 +168,30 @@ webhooks = sa.Table(
     sa.Column("payment_id", sa.Uuid),
     sa.Column("received_at", UtcDateTime, nullable=False),
     comment="what providers told us, once per id of theirs",
+)
+
+discrepancies = sa.Table(
+    "provider_discrepancies",
+    metadata,
+    sa.Column("reference", sa.String(255), primary_key=True),
+    sa.Column("difference", sa.String(20), nullable=False),
+    sa.Column("state", sa.String(20), nullable=False),
+    sa.Column("payment_id", sa.Uuid),
+    sa.Column("order_id", sa.Uuid),
+    sa.Column("detail", sa.String(MAX_REASON), nullable=False),
+    sa.Column("looks", sa.Integer, nullable=False),
+    sa.Column("found_at", UtcDateTime, nullable=False),
+    sa.Column("next_at", UtcDateTime, nullable=False),
+    _one_of("difference", [difference.value for difference in Difference]),
+    _one_of("state", [state.value for state in DiscrepancyState]),
+    sa.Index("ix_provider_discrepancies_unsettled", "next_at", sqlite_where=_UNSETTLED, postgresql_where=_UNSETTLED),
+    comment="payments the provider and we disagree about, by the provider's reference",
+)
+
+watermarks = sa.Table(
+    "provider_watermarks",
+    metadata,
+    sa.Column("provider", sa.String(20), primary_key=True),
+    sa.Column("cursor", sa.String(255), nullable=False),
+    comment="how far a provider's books have been read",
 )
