@@ -8,7 +8,7 @@ from chassis.auth import TokenVerifier
 from chassis.main import real_environment
 from chassis.runtime import Environment
 from chassis.token_feed import TokenFeed
-from payment_svc import audit, webhooks
+from payment_svc import audit, provider_books, webhooks
 from payment_svc.api import router
 from payment_svc.providers.port import PaymentProvider
 from payment_svc.providers.remote import RemoteProvider
@@ -26,7 +26,8 @@ def build(
     verifier = TokenVerifier(environment.clock)
     tokens = TokenFeed(TOKENS, verifier, environment.store.reader, environment.clock, jwks_url=settings.auth_jwks_url)
     runtime = PaymentRuntime(settings, environment, provider or _provider(settings), tokens)
-    routers = [audit.router, audit_routes("/payments"), router]  # `/payments/audit` before `/payments/{payment_id}`
+    # `/payments/audit…` before `/payments/{payment_id}`
+    routers = [audit.router, audit_routes("/payments"), provider_books.router, router]
     if settings.secrets:
         routers.append(webhooks.router(runtime.courier.provider, settings.secrets))
     return create_app(

@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 import sqlalchemy as sa
 from fastapi import FastAPI
 
+from chassis.clock import Clock
 from chassis.context import MessageContext
 from chassis.figures import Cut
 from chassis.idempotency import IdempotentRequest, StoredResponse
@@ -42,7 +43,7 @@ class AnOrder:
     payment_id: UUID = field(default_factory=uuid4)
     amount: Money = PRICE
 
-    def requested(self, clock: ManualClock) -> OrderPaymentRequested:
+    def requested(self, clock: Clock) -> OrderPaymentRequested:
         return OrderPaymentRequested(
             order_id=self.order_id, user_id=self.user_id, amount=self.amount, pay_by=clock.now() + timedelta(minutes=15)
         )
