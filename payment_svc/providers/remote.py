@@ -231,7 +231,7 @@ class RemoteProvider:
             answer = await self._http.send(request, stream=True)
             try:
                 body = bytearray()
-                async for chunk in answer.aiter_raw():
+                async for chunk in answer.aiter_bytes():
                     body += chunk
                     if len(body) > MAX_ANSWER:
                         raise _NoAnswerError("an answer without end")

@@ -44,7 +44,7 @@ class FaultyDoor:
         if scope["type"] != "http" or not scope["path"].startswith("/v1/"):
             await self._app(scope, receive, send)
             return
-        fate = self._draw()
+        fate = self.draw()
         self.dealt[fate] += 1
         match fate:
             case Fate.WELL:
@@ -65,7 +65,8 @@ class FaultyDoor:
                 await asyncio.sleep(self.faults.hang_seconds)
                 drop(receive)
 
-    def _draw(self) -> Fate:
+    def draw(self) -> Fate:
+        """The next fate."""
         roll = self._dice.random()
         for fate in Fate:
             roll -= getattr(self.faults, fate, 0.0)

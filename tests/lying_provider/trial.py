@@ -1,0 +1,230 @@
+"""The trial of R4: many orders paid at once, many times, at a company that lies, by a service that keeps dying.
+
+payment_svc and the company are processes, the broker is real; `Desk` plays order_svc. At the end three sets of books
+(orders, payments, the company's) have to agree to the unit, and nothing may have been taken twice.
+"""
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+from uuid import uuid4
+
+import httpx
+
+from contracts.money import Money
+from ops.broker import free_port
+from tests.lying_provider.desk import Desk, Sale
+from tests.lying_provider.processes import Company, Running, payment_service
+from tests.support.tokens import TokenMint
+from tests.support.waiting import wait_until
+
+LIES: Final[Mapping[str, Any]] = {
+    "hang_after": 0.2,
+    "error_after": 0.1,
+    "reset_after": 0.05,
+    "error_before": 0.05,
+    "webhook_copies": 3,
+    "webhook_late_seconds": 2.0,
+}
+CARDS: Final = ("pm_card_visa", "pm_card_visa", "pm_card_visa", "pm_card_chargeDeclined", "pm_card_lostAnswer")
+FATES: Final = ("keep", "keep", "keep", "cancel when paid", "cancel early")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much of it. `calls`: payment requests per order at once, under half as many keys."""
+
+    orders: int = 60
+    calls: int = 6
+    at_once: int = 25
+    kill_every: float = 3.0
+    seed: int = 1
+    settle_seconds: float = 120.0
+    faults: Mapping[str, Any] = field(default_factory=lambda: dict(LIES))
+
+
+@dataclass
+class Report:
+    """What came of it. Sums are in minor units; `breaches` has to be empty."""
+
+    orders: int
+    seconds: float
+    calls: dict[str, int]
+    kills: int
+    captures: int
+    captured: int
+    refunded: int
+    most_captures_of_an_order: int
+    webhooks: dict[str, int]
+    breaches: list[str]
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class Trial:
+    """One run of a plan."""
+
+    def __init__(self, plan: Plan, desk: Desk, service: Running, company: Company, mint: TokenMint) -> None:
+        self._plan = plan
+        self._desk = desk
+        self._service = service
+        self._company = company
+        self._mint = mint
+        self._dice = random.Random(plan.seed)
+        self._answers: Counter[str] = Counter()
+        limits = httpx.Limits(max_connections=plan.at_once * plan.calls)
+        self._http = httpx.AsyncClient(base_url=service.url, timeout=15, trust_env=False, limits=limits)
+
+    async def run(self) -> Report:
+        """Buy, be killed, come to rest, compare."""
+        began = time.monotonic()
+        killer = asyncio.create_task(self._kill_now_and_then())
+        slots = asyncio.Semaphore(self._plan.at_once)
+        sales = [self._a_sale(number) for number in range(self._plan.orders)]
+        try:
+            await asyncio.gather(*(self._live(sale, slots) for sale in sales))
+        finally:
+            killer.cancel()
+            await asyncio.gather(killer, return_exceptions=True)
+        await self._company.behave()
+        await self._rest()
+        report = await self._compare(time.monotonic() - began)
+        await self._http.aclose()
+        return report
+
+    def _a_sale(self, number: int) -> Sale:
+        return Sale(Money(amount=1000 + number, currency="EUR"), self._dice.choice(FATES))
+
+    async def _kill_now_and_then(self) -> None:
+        while True:
+            await asyncio.sleep(self._plan.kill_every)
+            self._service.kill()
+            await self._service.start()
+
+    async def _live(self, sale: Sale, slots: asyncio.Semaphore) -> None:
+        """One order, from the request to pay it to its end or to where the desk goes on alone."""
+        async with slots:
+            await self._desk.ask_for_payment(sale)
+            keys = [str(uuid4()) for _ in range(max(1, self._plan.calls // 2))]
+            cards = [self._dice.choice(CARDS) for _ in keys]
+            calls = [self._pay(sale, keys[n % len(keys)], cards[n % len(keys)]) for n in range(self._plan.calls)]
+            if sale.fate == "cancel early":
+                await asyncio.gather(*calls, self._desk.cancel(sale))
+            else:
+                await asyncio.gather(*calls)
+            while sale.status == "awaiting_payment" and not await self._something_is_held(sale):
+                await self._pay(sale, str(uuid4()), "pm_card_visa")
+
+    async def _pay(self, sale: Sale, key: str, card: str) -> None:
+        """One call, repeated under its key until it is answered."""
+        body = {"order_id": str(sale.id), "payment_method": card}
+        while True:
+            headers = {**self._mint.headers(sale.user_id), "Idempotency-Key": key}
+            answer = await self._ask("POST", "/payments", json=body, headers=headers)
+            if answer is None:
+                continue
+            document = answer.json()
+            word = document.get("status") if answer.status_code == 201 else document["type"].rpartition("/")[2]
+            self._answers[str(word)] += 1
+            if word not in {"not-found", "idempotency-in-progress", "overloaded", "storage-unavailable"}:
+                assert answer.status_code in {201, 409}, answer.text
+                return
+            await asyncio.sleep(0.2)
+
+    async def _something_is_held(self, sale: Sale) -> bool:
+        """Whether an attempt is alive, so that the desk will hear of it."""
+        headers = self._mint.headers(sale.user_id)
+        answer = await self._ask("GET", "/payments", params={"order_id": str(sale.id)}, headers=headers)
+        if answer is None or answer.status_code != 200:
+            return False
+        return any(item["status"] not in {"declined", "voided"} for item in answer.json()["items"])
+
+    async def _ask(self, method: str, path: str, **options: Any) -> httpx.Response | None:
+        try:
+            return await self._http.request(method, path, **options)
+        except httpx.TransportError:
+            self._answers["no answer"] += 1
+            await asyncio.sleep(0.1)
+            return None
+
+    async def _audit(self, path: str = "") -> dict[str, Any]:
+        headers = self._mint.headers(roles=("operator",))
+        answer = await self._http.get(f"/payments/audit{path}", headers=headers)
+        assert answer.status_code == 200, answer.text
+        document: dict[str, Any] = answer.json()
+        return document
+
+    async def _rest(self) -> None:
+        """Until every order has ended and nothing is under way."""
+
+        async def resting() -> bool:
+            if not all(sale.at_rest for sale in self._desk.sales.values()):
+                return False
+            audit = await self._audit()
+            moving = audit["operations_pending"] or audit["open_authorizations"] or audit["outbox"]["pending"]
+            return not moving and not (await self._audit("/provider"))["discrepancies"]
+
+        with suppress(AssertionError):
+            await wait_until(resting, timeout=self._plan.settle_seconds)
+
+    async def _compare(self, seconds: float) -> Report:
+        audit = await self._audit()
+        there = await self._company.payments()
+        captures: Counter[str] = Counter()
+        captured: Counter[str] = Counter()
+        refunded: Counter[str] = Counter()
+        for payment in there:
+            captures[payment["order_id"]] += payment["captures"]
+            captured[payment["order_id"]] += payment["captured"]
+            refunded[payment["order_id"]] += payment["refunded"]
+        ours = {row["order_id"]: (row["captured"], row["refunded"]) for row in audit["orders"]}
+        breaches = [*audit["breaches"]]
+        for sale in self._desk.sales.values():
+            id_ = str(sale.id)
+            books = {(sale.captured, sale.refunded), ours.get(id_, (0, 0)), (captured[id_], refunded[id_])}
+            if len(books) > 1 or captures[id_] > 1 or not sale.at_rest:
+                breaches.append(f"{id_} ({sale.status}, {sale.fate}): captured {captures[id_]} times, books {books}")
+        breaches += [f"held at the company: {p['reference']}" for p in there if p["status"] == "authorized"]
+        breaches += [f"held here: {held['payment_id']}" for held in audit["open_authorizations"]]
+        breaches += [f"discrepancy: {each}" for each in (await self._audit("/provider"))["discrepancies"]]
+        for name, ledger in (("payment_svc", audit["ledger"]), ("company", await self._company.ledger())):
+            breaches += [f"{name} in {c}: {accounts}" for c, accounts in ledger.items() if sum(accounts.values())]
+        return Report(
+            orders=len(self._desk.sales),
+            seconds=round(seconds, 1),
+            calls=dict(self._answers.most_common()),
+            kills=self._service.kills,
+            captures=sum(captures.values()),
+            captured=sum(captured.values()),
+            refunded=sum(refunded.values()),
+            most_captures_of_an_order=max(captures.values(), default=0),
+            webhooks=audit["webhooks_by_state"],
+            breaches=breaches,
+        )
+
+
+@asynccontextmanager
+async def a_trial(plan: Plan, folder: Path, amqp_url: str) -> AsyncIterator[Trial]:
+    """Everything running and the service's keys known to it; all of it ended afterwards."""
+    port, mint = free_port(), TokenMint()
+    company = Company(folder, f"http://127.0.0.1:{port}/payments/webhooks/remote", {**plan.faults, "seed": plan.seed})
+    environment = {**company.merchant_environment, "PAYMENT_CALL_SECONDS": "1", "PAYMENT_RECONCILE_SECONDS": "5"}
+    service = payment_service(folder, amqp_url, environment, port)
+    desk = Desk(amqp_url)
+    try:
+        await company.start()
+        await desk.start()
+        await desk.publish(mint.published, uuid4(), "/auth")
+        await service.start()
+        yield Trial(plan, desk, service, company, mint)
+    finally:
+        await desk.stop()
+        service.close()
+        company.close()
