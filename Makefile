@@ -6,7 +6,7 @@ WORKERS ?= 2
 ROUNDS ?= 20
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast test-power failpoints race check format types layers bench lock definitions clean
+.PHONY: help run test test-fast test-power failpoints race payments check format types layers bench lock definitions clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ layers: .venv/dev ## Check that every import points downwards
 
 bench: .venv/dev ## Measure orders per second and the latency of one order
 	@$(BIN)/python -m bench.order_to_cash
+
+payments: .venv/dev ## Pay N orders (default 500) at a provider that lies, while payment_svc is killed; compare three ledgers
+	@$(BIN)/python -m tests.lying_provider --orders $(or $(N),500)
 
 lock: .venv/dev ## Resolve requirements*.in anew into hash-locked requirements*.txt
 	@$(BIN)/pip install -q uv

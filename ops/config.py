@@ -1,5 +1,7 @@
 """Where a local shop runs: ports, folders and credentials, from the environment and from `.run/`."""
 
+import hashlib
+import hmac
 import json
 import os
 import secrets
@@ -25,6 +27,7 @@ class Ports:
     catalog_port: int = 8002
     order_port: int = 8003
     payment_port: int = 8004
+    provider_port: int = 8005
     amqp_port: int = 5682
     management_port: int = 15682
     broker_dist_port: int = 25682
@@ -72,7 +75,10 @@ class Secrets:
 
 @dataclass(frozen=True, slots=True)
 class ShopConfig:
-    """One local shop. `amqp_url`: a broker of yours instead of a private one; `embedded`: no broker at all."""
+    """One local shop. `amqp_url`: a broker of yours instead of a private one; `embedded`: no broker at all.
+
+    `remote_provider`: the payment company is a process of its own, behind HTTP.
+    """
 
     run_dir: Path
     ports: Ports
@@ -80,6 +86,7 @@ class ShopConfig:
     amqp_url: str | None
     embedded: bool
     demo: bool
+    remote_provider: bool = False
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "ShopConfig":
@@ -96,6 +103,7 @@ class ShopConfig:
             amqp_url=env.get("AMQP_URL") or None,
             embedded=_flag(env, "EMBEDDED", default=False),
             demo=_flag(env, "DEMO", default=True),
+            remote_provider=_choice(env, "PROVIDER", "simulated", "remote") == "remote",
         )
 
     @property
@@ -138,7 +146,28 @@ class ShopConfig:
             }
         else:
             own["AUTH_JWKS_URL"] = f"{self.service_url('auth')}/auth/.well-known/jwks.json"
+        if service == "payment" and self.remote_provider:
+            own |= {
+                "PAYMENT_PROVIDER": "remote",
+                "PAYMENT_PROVIDER_URL": f"http://127.0.0.1:{self.ports.provider_port}",
+                "PAYMENT_PROVIDER_KEY": self._derived_secret("provider key"),
+                "PAYMENT_WEBHOOK_SECRETS": self._derived_secret("webhooks"),
+            }
         return own
+
+    def provider_environment(self) -> dict[str, str]:
+        """What the payment company's process needs to know; how it misbehaves is in `SIMULATOR_…` already."""
+        return {
+            "SIMULATOR_PORT": str(self.ports.provider_port),
+            "SIMULATOR_DATABASE": str(self.run_dir / "data" / "provider.db"),
+            "SIMULATOR_KEY": self._derived_secret("provider key"),
+            "SIMULATOR_WEBHOOK_URL": f"{self.service_url('payment')}/payments/webhooks/remote",
+            "SIMULATOR_WEBHOOK_SECRET": self._derived_secret("webhooks"),
+        }
+
+    def _derived_secret(self, purpose: str) -> str:
+        """One more secret of this shop, the same at every start, that needs no place in its file."""
+        return hmac.new(self.secrets.auth_master_key.encode(), purpose.encode(), hashlib.sha256).hexdigest()
 
 
 def read_state(path: Path) -> dict[str, Any] | None:
@@ -155,6 +184,14 @@ def _port(environment: Mapping[str, str], name: str) -> int:
     if not text.isdecimal() or not 0 < int(text) < 65536:
         raise ConfigError(f"{name.upper()} is {text!r}, but a port is a number from 1 to 65535")
     return int(text)
+
+
+def _choice(environment: Mapping[str, str], name: str, *choices: str) -> str:
+    """One of the choices; the first, if nothing is said."""
+    text = environment.get(name) or choices[0]
+    if text not in choices:
+        raise ConfigError(f"{name} is {text!r}; say {' or '.join(choices)}")
+    return text
 
 
 def _flag(environment: Mapping[str, str], name: str, *, default: bool) -> bool:

@@ -90,6 +90,8 @@ def _addresses(config: ShopConfig, *, has_edge: bool) -> dict[str, str]:
         rows["RabbitMQ"] = f"{config.management_url}  (monitoring / {secrets.broker['monitoring']})"
     if config.demo:
         rows["customer"] = f"{secrets.customer_email} / {secrets.customer_password}"
+    if config.remote_provider:
+        rows["provider"] = config.service_environment("payment")["PAYMENT_PROVIDER_URL"]
     rows["operator"] = f"{secrets.operator_email} / {secrets.operator_password}"
     rows["for scripts"] = str(config.state_file)
     rows["stop"] = "Ctrl-C"
@@ -98,6 +100,8 @@ def _addresses(config: ShopConfig, *, has_edge: bool) -> dict[str, str]:
 
 def _check_ports(config: ShopConfig) -> None:
     wanted = {"edge_port": "the storefront"} | {f"{s}_port": f"the {s} service" for s in SERVICES}
+    if config.remote_provider:
+        wanted["provider_port"] = "the payment provider"
     for name, purpose in wanted.items():
         try:
             require_free(getattr(config.ports, name), purpose)
@@ -194,6 +198,10 @@ async def _services(config: ShopConfig, console: ShopConsole, state: ShopState) 
             ChildSpec(service, [sys.executable, "-m", f"{service}_svc", "serve"], environment[service])
             for service in SERVICES
         ]
+    if config.remote_provider:
+        console.step("the payment provider is a process of its own")
+        command = [sys.executable, "-m", "payment_svc.providers.simulator"]
+        specs.insert(0, ChildSpec("provider", command, config.provider_environment()))
     children = [Child(spec, console, state.changed) for spec in specs]
     try:
         for child in children:

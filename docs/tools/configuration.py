@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, get_args, get_origin
 
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings
 
 import ops.config
 from auth_svc.settings import AuthSettings
@@ -18,6 +19,7 @@ from catalog_svc.settings import CatalogSettings
 from chassis.settings import SHARED, ServiceSettings, demo_only_fields
 from ops.config import Ports
 from order_svc.settings import OrderSettings
+from payment_svc.providers.simulator.settings import FaultSettings, SimulatorSettings
 from payment_svc.settings import PaymentSettings
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -48,6 +50,7 @@ SHOP_TEXTS: Final = MappingProxyType(
         "AMQP_URL": ("none", "a broker of yours instead of a private one; the shop declares what it needs on it"),
         "EMBEDDED": ("`0`", "`1`: the four services in one process and a broker in its memory; needs no RabbitMQ"),
         "DEMO": ("`1`", "`0`: no demo books and no demo customer"),
+        "PROVIDER": ("`simulated`", "`remote`: the payment provider is a process of its own, with a ledger and faults"),
     }
 )
 
@@ -86,6 +89,7 @@ def configuration_page() -> str:
         HEAD,
         _chassis_section(),
         *(_service_section(settings) for settings in own),
+        _simulator_section(),
         _shop_section(),
         _edge_section(),
     ]
@@ -116,6 +120,21 @@ def _service_section(settings: type[ServiceSettings]) -> str:
     return "\n".join(rows) + "\n"
 
 
+def _simulator_section() -> str:
+    rows = [
+        "## The payment provider as a process\n",
+        "`python -m payment_svc.providers.simulator`, which `make run PROVIDER=remote` starts. Shares are of all calls;"
+        " `PUT /admin/faults` changes the faults while it runs.\n",
+        *_TABLE,
+    ]
+    for settings in (SimulatorSettings, FaultSettings):
+        docs = _docstrings(settings)
+        for name, field in settings.model_fields.items():
+            default = "required" if field.is_required() else _default(field)
+            rows.append(f"| `SIMULATOR_{name.upper()}` | {_type(field)} | {default} | {docs[name]} |")
+    return "\n".join(rows) + "\n"
+
+
 def _shop_section() -> str:
     rows = ["## `make run` and `./shop`\n", "| variable | default | |", "|---|---|---|"]
     rows += [f"| `{name}` | {' | '.join(SHOP_TEXTS[name])} |" for name in _shop_variables()]
@@ -133,15 +152,15 @@ def _edge_section() -> str:
 def _shop_variables() -> list[str]:
     """The names ops/config.py looks up in the environment, ports aside."""
     source = inspect.getsource(ops.config)
-    found = re.findall(r'env\.get\("([A-Z_]+)"|_flag\(env, "([A-Z_]+)"', source)
+    found = re.findall(r'env\.get\("([A-Z_]+)"|_(?:flag|choice)\(env, "([A-Z_]+)"', source)
     return list(dict.fromkeys(first or second for first, second in found))
 
 
-def _docstrings(settings: type[ServiceSettings]) -> dict[str, str]:
+def _docstrings(settings: type[BaseSettings]) -> dict[str, str]:
     """The string below each field, as one sentence without its full stop."""
     texts: dict[str, str] = {}
     for owner in reversed(settings.__mro__):
-        if not (issubclass(owner, ServiceSettings)):
+        if owner is BaseSettings or not issubclass(owner, BaseSettings):
             continue
         body = next(
             n.body for n in ast.parse(textwrap.dedent(inspect.getsource(owner))).body if isinstance(n, ast.ClassDef)

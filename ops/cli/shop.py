@@ -17,8 +17,9 @@ from ops.story import order_story, story_table
 def up_command() -> None:
     """Start the shop and stay until Ctrl-C.
 
-    Environment: EMBEDDED=1 (one process, no broker), AMQP_URL (a broker of yours), DEMO=0 (no books), RUN_DIR, and the
-    ports EDGE_PORT AUTH_PORT CATALOG_PORT ORDER_PORT PAYMENT_PORT AMQP_PORT MANAGEMENT_PORT.
+    Environment: EMBEDDED=1 (one process, no broker), AMQP_URL (a broker of yours), DEMO=0 (no books), RUN_DIR,
+    PROVIDER=remote (the payment provider as a process), and the ports EDGE_PORT AUTH_PORT CATALOG_PORT ORDER_PORT
+    PAYMENT_PORT PROVIDER_PORT AMQP_PORT MANAGEMENT_PORT.
     """
     console = ShopConsole()
     try:
