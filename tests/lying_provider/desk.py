@@ -7,9 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID, uuid4
 
-from chassis.topology import EVENTS, inbox_queue, shop_topology
-from chassis.transport import Outcome, OutgoingMessage
-from chassis.transport.amqp import AmqpTransport
+from chassis.topology import EVENTS, inbox_queue
+from chassis.transport import Outcome, OutgoingMessage, Transport
 from contracts.envelope import Envelope, Event, decode, encode
 from contracts.money import Money
 from contracts.order import OrderCancelled, OrderConfirmed, OrderPaymentRequested
@@ -51,8 +50,8 @@ class Sale:
 class Desk:
     """Every fact may come twice and in any order; the first of each decides."""
 
-    def __init__(self, amqp_url: str) -> None:
-        self._transport = AmqpTransport(amqp_url, shop_topology(), service="desk")
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
         self._inbox = self._transport.subscribe(inbox_queue("order"), prefetch=AT_ONCE)
         self._task: asyncio.Task[None] | None = None
         self.sales: dict[UUID, Sale] = {}

@@ -12,15 +12,17 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from uuid import uuid4
 
 import httpx
 
+from chassis.topology import shop_topology
+from chassis.transport.amqp import AmqpTransport
 from contracts.money import Money
 from ops.broker import free_port
 from tests.lying_provider.desk import Desk, Sale
-from tests.lying_provider.processes import Company, Running, payment_service
+from tests.lying_provider.processes import Company, payment_service
 from tests.support.tokens import TokenMint
 from tests.support.waiting import wait_until
 
@@ -33,6 +35,9 @@ LIES: Final[Mapping[str, Any]] = {
     "webhook_late_seconds": 2.0,
 }
 CARDS: Final = ("pm_card_visa", "pm_card_visa", "pm_card_visa", "pm_card_chargeDeclined", "pm_card_lostAnswer")
+_PATIENCE: Final = 0.2
+"""Seconds a client waits before it asks again."""
+
 FATES: Final = ("keep", "keep", "keep", "cancel when paid", "cancel early")
 
 
@@ -44,6 +49,7 @@ class Plan:
     calls: int = 6
     at_once: int = 25
     kill_every: float = 3.0
+    """Seconds; 0: never."""
     seed: int = 1
     settle_seconds: float = 120.0
     faults: Mapping[str, Any] = field(default_factory=lambda: dict(LIES))
@@ -68,10 +74,39 @@ class Report:
         return asdict(self)
 
 
+class Mortal(Protocol):
+    """payment_svc, as a process or not."""
+
+    url: str
+    kills: int
+
+    def kill(self) -> None: ...
+
+    async def start(self) -> None: ...
+
+
+class Candid(Protocol):
+    """The company when it is asked by its own people."""
+
+    async def behave(self, **faults: Any) -> None: ...
+
+    async def payments(self) -> list[dict[str, Any]]: ...
+
+    async def ledger(self) -> dict[str, dict[str, int]]: ...
+
+
 class Trial:
     """One run of a plan."""
 
-    def __init__(self, plan: Plan, desk: Desk, service: Running, company: Company, mint: TokenMint) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        desk: Desk,
+        service: Mortal,
+        company: Candid,
+        mint: TokenMint,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
         self._plan = plan
         self._desk = desk
         self._service = service
@@ -80,7 +115,9 @@ class Trial:
         self._dice = random.Random(plan.seed)
         self._answers: Counter[str] = Counter()
         limits = httpx.Limits(max_connections=plan.at_once * plan.calls)
-        self._http = httpx.AsyncClient(base_url=service.url, timeout=15, trust_env=False, limits=limits)
+        self._http = httpx.AsyncClient(
+            base_url=service.url, timeout=15, trust_env=False, limits=limits, transport=transport
+        )
 
     async def run(self) -> Report:
         """Buy, be killed, come to rest, compare."""
@@ -103,7 +140,7 @@ class Trial:
         return Sale(Money(amount=1000 + number, currency="EUR"), self._dice.choice(FATES))
 
     async def _kill_now_and_then(self) -> None:
-        while True:
+        while self._plan.kill_every:
             await asyncio.sleep(self._plan.kill_every)
             self._service.kill()
             await self._service.start()
@@ -119,8 +156,11 @@ class Trial:
                 await asyncio.gather(*calls, self._desk.cancel(sale))
             else:
                 await asyncio.gather(*calls)
-            while sale.status == "awaiting_payment" and not await self._something_is_held(sale):
-                await self._pay(sale, str(uuid4()), "pm_card_visa")
+            while sale.status == "awaiting_payment":
+                if await self._an_attempt_is_alive(sale):
+                    await asyncio.sleep(_PATIENCE)
+                else:
+                    await self._pay(sale, str(uuid4()), "pm_card_visa")
 
     async def _pay(self, sale: Sale, key: str, card: str) -> None:
         """One call, repeated under its key until it is answered."""
@@ -136,10 +176,10 @@ class Trial:
             if word not in {"not-found", "idempotency-in-progress", "overloaded", "storage-unavailable"}:
                 assert answer.status_code in {201, 409}, answer.text
                 return
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(_PATIENCE)
 
-    async def _something_is_held(self, sale: Sale) -> bool:
-        """Whether an attempt is alive, so that the desk will hear of it."""
+    async def _an_attempt_is_alive(self, sale: Sale) -> bool:
+        """Whether something is held, or may turn out to be."""
         headers = self._mint.headers(sale.user_id)
         answer = await self._ask("GET", "/payments", params={"order_id": str(sale.id)}, headers=headers)
         if answer is None or answer.status_code != 200:
@@ -151,14 +191,20 @@ class Trial:
             return await self._http.request(method, path, **options)
         except httpx.TransportError:
             self._answers["no answer"] += 1
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(_PATIENCE)
             return None
 
     async def _audit(self, path: str = "") -> dict[str, Any]:
-        headers = self._mint.headers(roles=("operator",))
-        answer = await self._http.get(f"/payments/audit{path}", headers=headers)
-        assert answer.status_code == 200, answer.text
-        document: dict[str, Any] = answer.json()
+        document: dict[str, Any] = {}
+
+        async def told() -> bool:
+            answer = await self._ask("GET", f"/payments/audit{path}", headers=self._mint.headers(roles=("operator",)))
+            if answer is None or answer.status_code != 200:
+                return False
+            document.update(answer.json())
+            return True
+
+        await wait_until(told, timeout=30, message=f"/payments/audit{path} is not told")
         return document
 
     async def _rest(self) -> None:
@@ -217,7 +263,7 @@ async def a_trial(plan: Plan, folder: Path, amqp_url: str) -> AsyncIterator[Tria
     company = Company(folder, f"http://127.0.0.1:{port}/payments/webhooks/remote", {**plan.faults, "seed": plan.seed})
     environment = {**company.merchant_environment, "PAYMENT_CALL_SECONDS": "1", "PAYMENT_RECONCILE_SECONDS": "5"}
     service = payment_service(folder, amqp_url, environment, port)
-    desk = Desk(amqp_url)
+    desk = Desk(AmqpTransport(amqp_url, shop_topology(), service="desk"))
     try:
         await company.start()
         await desk.start()

@@ -23,7 +23,7 @@ def main() -> None:
         port=settings.port,
         loop="uvloop",
         http="httptools",
-        log_level="warning",
+        log_level="critical",  # broken connections are what it is for
         access_log=False,
         timeout_graceful_shutdown=2,
     )

@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, Final, TypeAlias
 
+import httpx
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
@@ -39,13 +40,21 @@ class _NewPayment(_Sum):
 
 
 class Simulator:
-    """The house: its books, its mail and the routes over them. `faults` is replaced by `PUT /admin/faults`."""
+    """The house: its books, its mail and the routes over them. `faults` is replaced by `PUT /admin/faults`.
 
-    def __init__(self, settings: SimulatorSettings, faults: FaultSettings) -> None:
+    `webhooks` is the way to the merchant, if it is not the network.
+    """
+
+    def __init__(
+        self,
+        settings: SimulatorSettings,
+        faults: FaultSettings,
+        webhooks: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
         self.settings = settings
         self.books = Books(settings.database)
         self.door = FaultyDoor(self._app(), faults)
-        self.mail = Mail(self.books, settings, faults)
+        self.mail = Mail(self.books, settings, faults, webhooks)
 
     @property
     def faults(self) -> FaultSettings:
@@ -144,10 +153,10 @@ class Simulator:
         """Do it under its key: the same request is answered as the first time, another one under it is refused."""
         if not self._knows(request):
             return _error(401, "unauthenticated")
-        key, raw = request.headers.get("idempotency-key", ""), await request.body()
+        key = request.headers.get("idempotency-key", "")
         try:
-            body = shape.model_validate_json(raw or b"{}").model_dump()
-        except ValidationError:
+            body = shape.model_validate_json(await request.body() or b"{}").model_dump()
+        except (ValidationError, ClientDisconnect):
             return _error(400, "invalid")
         if not 0 < len(key) <= 255 or body.get("payment_method", Card.VISA) not in KNOWN:
             return _error(400, "invalid")

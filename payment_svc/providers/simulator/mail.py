@@ -25,12 +25,19 @@ RETRY_SECONDS: Final = (0.5, 1.0, 2.0, 5.0, 15.0, 60.0, 300.0)
 class Mail:
     """`post` inside a transaction of the books; sent in the background after it."""
 
-    def __init__(self, books: Books, settings: SimulatorSettings, faults: FaultSettings) -> None:
+    def __init__(
+        self,
+        books: Books,
+        settings: SimulatorSettings,
+        faults: FaultSettings,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
         self._books = books
         self._url = settings.webhook_url
         self._secret = settings.webhook_secret.get_secret_value()
         self.faults = faults
         self._dice = random.Random(faults.seed + 1)  # noqa: S311 - repeatable on purpose
+        self._transport = transport
         self._work = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -57,7 +64,7 @@ class Mail:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _deliver(self) -> None:
-        async with httpx.AsyncClient(timeout=SEND_SECONDS, trust_env=False) as http:
+        async with httpx.AsyncClient(timeout=SEND_SECONDS, trust_env=False, transport=self._transport) as http:
             while True:
                 query = "SELECT rowid, body, tries FROM notices WHERE due <= ? ORDER BY due LIMIT ?"
                 due = self._books.db.execute(query, (time.time(), AT_ONCE)).fetchall()
