@@ -30,7 +30,14 @@ def main() -> int:
     parser.add_argument("--kill-every", type=float, default=3.0, help="seconds")
     parser.add_argument("--seed", type=int, default=int(time.time()))
     given = parser.parse_args()
-    plan = Plan(given.orders, given.calls, given.at_once, given.kill_every, given.seed, settle_seconds=300)
+    plan = Plan(
+        orders=given.orders,
+        calls=given.calls,
+        at_once=given.at_once,
+        kill_every=given.kill_every,
+        seed=given.seed,
+        settle_seconds=300,
+    )
     sys.stderr.write(f"{plan}\n")
     passwords = {rights.user: secrets.token_hex(8) for rights in shop_rights()}
     with tempfile.TemporaryDirectory(prefix="orderflow-lies-") as name:

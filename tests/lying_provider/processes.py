@@ -100,6 +100,12 @@ class Company(Running):
             answer = await http.put(f"{self.url}/admin/faults", json=faults, headers=self._headers)
         assert answer.status_code == 200, answer.text
 
+    async def tell_again(self) -> None:
+        """Have it send a webhook for every payment once more."""
+        async with httpx.AsyncClient(trust_env=False) as http:
+            answer = await http.post(f"{self.url}/admin/webhooks", headers=self._headers)
+        assert answer.status_code == 200, answer.text
+
     async def payments(self) -> list[dict[str, Any]]:
         """Its whole list of payments. It must be behaving."""
         found: list[dict[str, Any]] = []

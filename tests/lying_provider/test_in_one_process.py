@@ -31,6 +31,10 @@ class House:
     async def behave(self, **faults: Any) -> None:
         self._simulator.behave(FaultSettings(**faults))
 
+    async def tell_again(self) -> None:
+        self._simulator.mail.post(*self._simulator.books.changed_since(0, 1_000_000))
+        self._simulator.mail.wake()
+
     async def payments(self) -> list[dict[str, Any]]:
         return [account.document() for account in self._simulator.books.changed_since(0, 1_000_000)]
 

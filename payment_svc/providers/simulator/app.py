@@ -22,6 +22,7 @@ from payment_svc.providers.simulator.settings import FaultSettings, SimulatorSet
 
 Deed: TypeAlias = Callable[[Any, Mapping[str, Any]], Account]
 MAX_PAGE: Final = 500
+MAX_TOLD: Final = 100_000
 
 
 class _Request(BaseModel):
@@ -78,6 +79,7 @@ class Simulator:
             Route("/v1/requests/{key:path}", self._find),
             Route("/v1/books", self._books),
             Route("/admin/faults", self._set_faults, methods=["PUT"]),
+            Route("/admin/webhooks", self._tell_again, methods=["POST"]),
             *(
                 Route(f"/v1/payments/{{reference}}/{name}", self._changing(name, deed), methods=["POST"])
                 for name, deed in deeds.items()
@@ -105,6 +107,15 @@ class Simulator:
         except (ValueError, TypeError) as error:
             return _error(400, "invalid", str(error))
         return JSONResponse(self.faults.model_dump())
+
+    async def _tell_again(self, request: Request) -> Response:
+        """Send a webhook for every payment, as people at a provider do for a merchant who missed some."""
+        if not self._knows(request):
+            return _error(401, "unauthenticated")
+        accounts = self.books.changed_since(0, MAX_TOLD)
+        self.books.transaction(lambda: self.mail.post(*accounts))
+        self.mail.wake()
+        return JSONResponse({"payments": len(accounts)})
 
     async def _list(self, request: Request) -> Response:
         if not self._knows(request):

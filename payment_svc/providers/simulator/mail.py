@@ -41,10 +41,12 @@ class Mail:
         self._work = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
-    def post(self, account: Account) -> None:
-        """Tell the merchant that a payment changed; copies have the same id, as a repeated delivery has."""
-        if not self._url:
-            return
+    def post(self, *accounts: Account) -> None:
+        """Tell the merchant that payments changed; copies have the same id, as a repeated delivery has."""
+        for account in accounts if self._url else ():
+            self._post(account)
+
+    def _post(self, account: Account) -> None:
         data = {"payment_id": account.payment_id, "amount": account.amount, "currency": account.currency}
         id_ = f"evt_{uuid4().hex}"
         body = json.dumps({"id": id_, "type": NOTICE_TYPE, "data": data})
