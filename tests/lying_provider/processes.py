@@ -4,10 +4,12 @@ import asyncio
 import os
 import secrets
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -36,8 +38,9 @@ class Running:
     def log(self) -> str:
         return Path(self._log.name).read_text(errors="replace")[-4000:]
 
-    async def start(self) -> None:
-        """Start it, and return when it answers."""
+    async def start(self, **environment: str) -> None:
+        """Start it, and return when it answers. What it is told now it is told at every later start."""
+        self._environment |= environment
         self._process = subprocess.Popen(  # noqa: S603, ASYNC220 - our own program; starting it takes no time
             self._command, env=self._environment, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log
         )
@@ -72,13 +75,13 @@ class Running:
 class Company(Running):
     """The payment company; its faults can be changed while it runs."""
 
-    def __init__(self, folder: Path, webhook_url: str, faults: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, faults: Mapping[str, Any]) -> None:
         port = free_port()
+        self._database = folder / "company.db"
         environment = {f"SIMULATOR_{name.upper()}": str(value) for name, value in faults.items()} | {
             "SIMULATOR_PORT": str(port),
-            "SIMULATOR_DATABASE": str(folder / "company.db"),
+            "SIMULATOR_DATABASE": str(self._database),
             "SIMULATOR_KEY": KEY,
-            "SIMULATOR_WEBHOOK_URL": webhook_url,
             "SIMULATOR_WEBHOOK_SECRET": WEBHOOK_SECRET,
         }
         super().__init__("company", ["payment_svc.providers.simulator"], environment, folder, port)
@@ -105,6 +108,12 @@ class Company(Running):
         async with httpx.AsyncClient(trust_env=False) as http:
             answer = await http.post(f"{self.url}/admin/webhooks", headers=self._headers)
         assert answer.status_code == 200, answer.text
+
+    def count(self) -> int:
+        """How many payments are in its books; looked up in its file, so whatever its faults are."""
+        with closing(sqlite3.connect(self._database)) as database:
+            (number,) = database.execute("SELECT COUNT(*) FROM payments").fetchone()
+        return int(number)
 
     async def payments(self) -> list[dict[str, Any]]:
         """Its whole list of payments. It must be behaving."""

@@ -264,12 +264,12 @@ class Trial:
 async def a_trial(plan: Plan, folder: Path, amqp_url: str) -> AsyncIterator[Trial]:
     """Everything running and the service's keys known to it; all of it ended afterwards."""
     port, mint = free_port(), TokenMint()
-    company = Company(folder, f"http://127.0.0.1:{port}/payments/webhooks/remote", {**plan.faults, "seed": plan.seed})
+    company = Company(folder, {**plan.faults, "seed": plan.seed})
     environment = {**company.merchant_environment, "PAYMENT_CALL_SECONDS": "1", "PAYMENT_RECONCILE_SECONDS": "5"}
     service = payment_service(folder, amqp_url, environment, port)
     desk = Desk(AmqpTransport(amqp_url, shop_topology(), service="desk"))
     try:
-        await company.start()
+        await company.start(SIMULATOR_WEBHOOK_URL=f"{service.url}/payments/webhooks/remote")
         await desk.start()
         await desk.publish(mint.published, uuid4(), "/auth")
         await service.start()
