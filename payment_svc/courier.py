@@ -19,7 +19,7 @@ from chassis.failpoints import Failpoints
 from chassis.writer import Writer
 from payment_svc.commands import Answered
 from payment_svc.domain.operation import LEASE, Operation, OperationKind, OperationState
-from payment_svc.providers.port import AuthorizeRequest, Missing, PaymentProvider, Result, Unknown
+from payment_svc.providers.port import AuthorizeRequest, Declined, Missing, PaymentProvider, Refused, Result, Unknown
 from payment_svc.results import apply_answer
 from payment_svc.store import PaymentUnitOfWork, operation_of_row
 from payment_svc.tables import operations
@@ -141,9 +141,13 @@ class Courier:
         """Make the call. One so old that its key may be forgotten is looked up first: it would be done once more."""
         provider, key, reference = self.provider, operation.id, operation.reference or ""
         if operation.kind in _NOT_REPEATABLE and self._clock.now() - operation.created_at > KEYS_LIVE:
-            found = await provider.find(key)
-            if not isinstance(found, Missing):
-                return found
+            match await provider.find(key):
+                case Missing():
+                    pass
+                case Refused(code) if operation.kind is OperationKind.AUTHORIZE:
+                    return Declined(code)
+                case found:
+                    return found
         match operation.kind:
             case OperationKind.AUTHORIZE:
                 request = AuthorizeRequest(

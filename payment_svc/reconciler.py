@@ -17,7 +17,7 @@ from chassis.writer import Writer
 from payment_svc.commands import Judge, NoteDifferences
 from payment_svc.domain.discrepancy import OLD_HOLD, Difference, DiscrepancyState, difference
 from payment_svc.judgement import judge, note_differences
-from payment_svc.providers.port import IntentStatus, Listed, PaymentProvider, RetrieveResult, Snapshot, Unknown
+from payment_svc.providers.port import IntentStatus, Listed, PaymentProvider, Snapshot, Unknown
 from payment_svc.store import payment_of_row
 from payment_svc.tables import discrepancies, payments, watermarks
 
@@ -59,14 +59,11 @@ _OLD = (
 class Reconciler:
     """Two sweeps: `read_books` finds what differs, `look` asks about it."""
 
-    def __init__(
-        self, provider: PaymentProvider, *, writer: Writer[Any], reader: Reader, clock: Clock, call_seconds: float
-    ) -> None:
+    def __init__(self, provider: PaymentProvider, *, writer: Writer[Any], reader: Reader, clock: Clock) -> None:
         self._provider = provider
         self._writer = writer
         self._reader = reader
         self._clock = clock
-        self._call_seconds = call_seconds
         self._slots = asyncio.Semaphore(LOOKS_AT_ONCE)
 
     async def read_books(self) -> int:
@@ -76,11 +73,7 @@ class Reconciler:
         old = await self._old_ones()
         found = await self._note(cursor, old) if old else 0
         for _ in range(PAGES_AT_ONCE):
-            try:
-                async with asyncio.timeout(self._call_seconds):
-                    page = await self._provider.list_since(cursor, PAGE)
-            except TimeoutError:
-                page = Unknown(f"no answer within {self._call_seconds:g} s")
+            page = await self._provider.list_since(cursor, PAGE)
             if isinstance(page, Unknown):
                 log.warning("reconciler.books_closed", reason=page.reason)
                 break
@@ -98,12 +91,7 @@ class Reconciler:
 
     async def _look_at(self, reference: str) -> bool:
         async with self._slots:
-            result: RetrieveResult
-            try:
-                async with asyncio.timeout(self._call_seconds):
-                    result = await self._provider.retrieve(reference)
-            except TimeoutError:
-                result = Unknown(f"no answer within {self._call_seconds:g} s")
+            result = await self._provider.retrieve(reference)
         return await self._writer.run_now(lambda uow: judge(Judge(reference, result), uow))
 
     async def _note(self, cursor: str, suspects: list[tuple[Listed, Difference]]) -> int:

@@ -41,7 +41,6 @@ class PaymentRuntime(Runtime[PaymentUnitOfWork]):
             writer=self.writer,
             reader=self.reader,
             clock=self.clock,
-            call_seconds=settings.call_seconds,
         )
         self.add_sweep(
             Sweep("provider_books", timedelta(seconds=settings.reconcile_seconds), self.reconciler.read_books)

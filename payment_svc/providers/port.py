@@ -192,7 +192,10 @@ class PaymentProvider(Protocol):
         ...
 
     async def list_since(self, cursor: str, limit: int) -> Page | Unknown:
-        """The payments changed since a page that ended at `cursor`; from the first one for an empty one."""
+        """The payments changed since a page that ended at `cursor`; from the first one for an empty one.
+
+        This and `retrieve` and `find` give up by themselves when the provider takes too long.
+        """
         ...
 
     def read_notice(self, body: bytes) -> Notice:

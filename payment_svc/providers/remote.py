@@ -4,6 +4,7 @@ Only a whole, valid answer about the very payment that was asked for is an outco
 and a body that makes no sense all mean the same: nobody knows, ask again with the same key.
 """
 
+import asyncio
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 from urllib.parse import quote
@@ -105,6 +106,7 @@ class RemoteProvider:
     def __init__(
         self, url: str, key: str, *, call_seconds: float = 10.0, transport: httpx.AsyncBaseTransport | None = None
     ) -> None:
+        self._call_seconds = call_seconds
         self._http = httpx.AsyncClient(
             base_url=url,
             headers={"Authorization": f"Bearer {key}", "Accept-Encoding": "identity"},
@@ -125,7 +127,10 @@ class RemoteProvider:
             **request.amount.model_dump(),
         }
         try:
-            payment = _read(_Payment, await self._post(key, "/v1/payments", body))
+            answer = await self._post(key, "/v1/payments", body)
+            if answer.status_code == httpx.codes.UNPROCESSABLE_ENTITY:
+                return Declined(_refusal(answer))
+            payment = _read(_Payment, answer)
         except _NoAnswerError as error:
             return Unknown(str(error))
         if payment.money != request.amount or payment.payment_id != str(request.payment_id):
@@ -228,17 +233,20 @@ class RemoteProvider:
             _NoAnswerError: nothing came, or too much.
         """
         try:
-            answer = await self._http.send(request, stream=True)
-            try:
-                body = bytearray()
-                async for chunk in answer.aiter_bytes():
-                    body += chunk
-                    if len(body) > MAX_ANSWER:
-                        raise _NoAnswerError("an answer without end")
-            finally:
-                await answer.aclose()
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            async with asyncio.timeout(self._call_seconds):  # of the whole: httpx bounds each read by itself only
+                return await self._read_whole(await self._http.send(request, stream=True))
+        except (httpx.HTTPError, TimeoutError) as error:
             raise _NoAnswerError(f"{type(error).__name__} on the way to the provider") from error
+
+    async def _read_whole(self, answer: httpx.Response) -> httpx.Response:
+        body = bytearray()
+        try:
+            async for chunk in answer.aiter_bytes():
+                body += chunk
+                if len(body) > MAX_ANSWER:
+                    raise _NoAnswerError("an answer without end")
+        finally:
+            await answer.aclose()
         return httpx.Response(answer.status_code, content=bytes(body))
 
 

@@ -132,6 +132,23 @@ async def test_a_refusal_with_a_reason_is_an_outcome() -> None:
     assert await gone.void("k", REFERENCE) == Voided()
 
 
+async def test_an_answer_that_drips_ends_in_time() -> None:
+    """Every read is in time, the whole never is."""
+
+    class Drip(httpx.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            while True:
+                yield b" "
+                await asyncio.sleep(0)  # a turn of the loop, not a wait
+
+    class Slow(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, _: httpx.Request) -> httpx.Response:
+            return httpx.Response(200, stream=Drip())
+
+    psp = RemoteProvider("http://psp", KEY, call_seconds=0.05, transport=Slow())
+    assert isinstance(await psp.retrieve(REFERENCE), Unknown)
+
+
 def test_a_remote_provider_needs_a_key() -> None:
     with pytest.raises(ValueError, match="provider_key"):
         PaymentSettings.model_validate({"provider": "remote"})
