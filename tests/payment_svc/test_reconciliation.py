@@ -204,6 +204,17 @@ async def test_a_second_capture_of_an_order_is_for_people(till: Till) -> None:
     assert (await till.figures(order)).captures == 1
 
 
+async def test_a_capture_that_was_a_lie_is_for_people(till: Till) -> None:
+    await till.a_captured()
+    (intent,) = till.provider.intents
+    intent.status, intent.captured = IntentStatus.AUTHORIZED, 0
+
+    (left,) = await reconcile(till)
+
+    assert (left.difference, left.state) == ("captured", "open")
+    assert left.detail == "provider: authorized 1999 -0; here: captured 1999 -0"
+
+
 async def test_money_of_nobody_is_for_people_and_told_once(till: Till) -> None:
     await elsewhere(till, AnOrder())
     await till.runtime.reconciler.read_books()
