@@ -162,12 +162,15 @@ async def test_nothing_to_refund_before_a_capture(psp: PaymentProvider) -> None:
     assert isinstance(await psp.refund(a_key(), await authorized(psp), TEN), Refused)
 
 
-async def test_of_an_unknown_reference_nothing_is_held_and_nothing_can_be_taken(psp: PaymentProvider) -> None:
-    assert isinstance(await psp.retrieve("no_such_thing"), Missing)
-    assert isinstance(await psp.capture(a_key(), "no_such_thing", TEN), Refused)
-    assert isinstance(await psp.refund(a_key(), "no_such_thing", TEN), Refused)
-    assert isinstance(await psp.confirm(a_key(), "no_such_thing"), Declined)
-    assert await psp.void(a_key(), "no_such_thing") == Voided()
+@pytest.mark.parametrize("reference", ["no_such_thing", "pi_0_1000_EUR_abcdef"])
+async def test_of_an_unknown_reference_nothing_is_held_and_nothing_can_be_taken(
+    psp: PaymentProvider, reference: str
+) -> None:
+    assert isinstance(await psp.retrieve(reference), Missing)
+    assert isinstance(await psp.capture(a_key(), reference, TEN), Refused)
+    assert isinstance(await psp.refund(a_key(), reference, TEN), Refused)
+    assert isinstance(await psp.confirm(a_key(), reference), Declined)
+    assert await psp.void(a_key(), reference) == Voided()
 
 
 async def test_a_failing_authentication_and_a_failing_capture(psp: PaymentProvider) -> None:

@@ -11,7 +11,7 @@ from payment_svc.domain.operation import OperationKind
 from payment_svc.domain.payment import PaymentState
 from payment_svc.provider_books import DiscrepancyAnswer, unsettled
 from payment_svc.providers.cards import Card
-from payment_svc.providers.port import Authorized, AuthorizeRequest, IntentStatus, Missing, Unknown
+from payment_svc.providers.port import Authorized, AuthorizeRequest, IntentStatus, Missing, Unknown, Voided
 from tests.payment_svc.till import AnOrder, Till
 from tests.support.harness import Harness
 
@@ -213,6 +213,24 @@ async def test_a_capture_that_was_a_lie_is_for_people(till: Till) -> None:
 
     assert (left.difference, left.state) == ("captured", "open")
     assert left.detail == "provider: authorized 1999 -0; here: captured 1999 -0"
+
+
+async def test_a_void_that_was_a_lie_is_asked_for_once_and_then_for_people(
+    till: Till, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = await till.an_authorized()
+    reference = await elsewhere(till, order, order.payment_id)
+    asked: list[str] = []
+
+    async def lie(key: str, _: str) -> Voided:
+        asked.append(key)
+        return Voided()
+
+    monkeypatch.setattr(till.provider, "void", lie)
+    (left,) = await reconcile(till)
+
+    assert asked == [f"stray:{reference}:void"]
+    assert (left.reference, left.difference, left.state) == (reference, "stray", "open")
 
 
 async def test_money_of_nobody_is_for_people_and_told_once(till: Till) -> None:
