@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import httpx
+import pytest
 import sqlalchemy as sa
 
 from chassis.clock import Clock
@@ -29,6 +30,7 @@ from tests.support.clocks import ManualClock
 from tests.support.journals import MemoryJournal
 
 SOON = datetime(2026, 1, 1, tzinfo=UTC)
+on_sqlite = pytest.mark.parametrize("templates", ["sqlite"], indirect=True)
 PROJECTIONS = {
     "auth": (),
     "catalog": ("token_keys", "revoked_sessions"),
@@ -73,6 +75,7 @@ async def test_every_projection_equals_its_rebuild_twice(shop: Shop) -> None:
             assert found.rows > 0, f"{service}: {found.table} is empty: nothing is proved"
 
 
+@on_sqlite
 async def test_neither_check_nor_apply_does_anything_else(shop: Shop) -> None:
     """Every table of every store, outboxes, inboxes, ledger and the provider's calls among them, stays as it is."""
     await a_day(shop)
@@ -105,6 +108,7 @@ async def test_what_was_tampered_with_is_found_by_its_keys_and_mended(shop: Shop
     assert await everything(shop) == before, "our own columns, like the payment of a payable, are as they were"
 
 
+@on_sqlite
 async def test_tokens_are_refused_again_when_a_revocation_was_lost(shop: Shop) -> None:
     await a_day(shop)
     revoked = TOKENS.revocations
@@ -117,6 +121,7 @@ async def test_tokens_are_refused_again_when_a_revocation_was_lost(shop: Shop) -
     assert now["recorded_at"] > was["recorded_at"], "running instances learn it: they read what was recorded lately"
 
 
+@on_sqlite
 async def test_a_revocation_whose_time_is_over_may_be_gone(shop: Shop) -> None:
     await a_day(shop)
     revoked = TOKENS.revocations
@@ -126,6 +131,7 @@ async def test_a_revocation_whose_time_is_over_may_be_gone(shop: Shop) -> None:
     assert (report.equal, report.comparisons[1].rows) == (True, 0)
 
 
+@on_sqlite
 async def test_rows_nobody_told_of_are_named_and_deleted_only_on_request(shop: Shop) -> None:
     await shop.stock(MOBY=1)
     ghost = {"sku": "GHOST", "title": "x", "price_amount": 1, "currency": "EUR", "orderable": True, "version": 1}
@@ -138,6 +144,7 @@ async def test_rows_nobody_told_of_are_named_and_deleted_only_on_request(shop: S
     assert report.mended["products"].deleted == 1
 
 
+@on_sqlite
 async def test_what_a_trimmed_journal_cannot_know_is_kept_and_not_judged(shop: Shop) -> None:
     """The first half of the events is gone: what they alone told of stays, and is no reason to fail."""
     await shop.stock(MOBY=9)
@@ -158,6 +165,7 @@ async def test_what_a_trimmed_journal_cannot_know_is_kept_and_not_judged(shop: S
     assert await everything(shop) == before
 
 
+@on_sqlite
 async def test_a_new_journal_does_not_pass_for_the_whole_one(shop: Shop) -> None:
     await shop.stock(MOBY=1)
     await change(shop, "order", RUNTIME.inbox.update().values(handled_at=datetime(2026, 1, 1, tzinfo=UTC)))
@@ -191,6 +199,7 @@ async def test_an_event_that_comes_while_rows_are_written_is_not_undone(shop: Sh
     assert report.mended["products"].written == 1
 
 
+@on_sqlite
 async def test_an_empty_store_learns_the_catalogue_from_the_journal(shop: Shop, tmp_path: Path) -> None:
     await a_day(shop)
     url = f"sqlite+aiosqlite:///{tmp_path / 'replica.db'}"
