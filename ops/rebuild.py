@@ -57,10 +57,14 @@ async def projection_breaches(config: ShopConfig, state: Mapping[str, Any], serv
         NoJournalError, RebuildError: as `rebuild_service`.
     """
     reports = await asyncio.gather(*(rebuild_service(config, state, each, "--check", "--json") for each in services))
+    return [sentence for report in reports for sentence in breaches_of(json.loads(report.output))]
+
+
+def breaches_of(document: Mapping[str, Any]) -> list[str]:
+    """The sentences for one service's report."""
     return [
         f"{document['service']}: {found['table']} is not what the journal makes of it: "
         f"{len(found['missing'])} rows missing, {len(found['differing'])} different, {len(found['surplus'])} too many"
-        for document in (json.loads(report.output) for report in reports)
         for found in document["projections"]
         if not found["equal"]
     ]

@@ -53,6 +53,18 @@ class ShopProcesses:
         for service, process in running:
             assert process.wait(60) == 0, self.log(service)
 
+    def rebuild(self, service: str) -> "subprocess.CompletedProcess[str]":
+        """The service's own command, beside the running service: its report as JSON on standard output."""
+        journal = {"JOURNAL_URL": self.vhost.url("monitoring")}
+        return subprocess.run(  # noqa: S603 - our own service
+            [sys.executable, "-m", f"{service}_svc", "rebuild", "--json"],
+            env={**os.environ, **self._environment(service), **journal},
+            capture_output=True,
+            text=True,
+            timeout=READY_SECONDS,
+            check=False,
+        )
+
     def start(self, *services: str, failpoint: str = "") -> None:
         """Start services (all, if none is named) and return when they answer; they may not be ready yet."""
         for service in services or SERVICES:
