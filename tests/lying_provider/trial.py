@@ -52,6 +52,8 @@ class Plan:
     """Seconds; 0: never."""
     most_kills: int = 1_000_000
     seed: int = 1
+    linger: float = 5.0
+    """Seconds of lies and kills after the last click: captures, voids and refunds are on their way."""
     settle_seconds: float = 120.0
     faults: Mapping[str, Any] = field(default_factory=lambda: dict(LIES))
 
@@ -129,12 +131,14 @@ class Trial:
         slots = asyncio.Semaphore(self._plan.at_once)
         sales = [self._a_sale(number) for number in range(self._plan.orders)]
         try:
-            await asyncio.gather(*(self._live(sale, slots) for sale in sales))
+            await asyncio.gather(*(self._click(sale, slots) for sale in sales))
+            await asyncio.sleep(self._plan.linger)
         finally:
             killer.cancel()
             await asyncio.gather(killer, return_exceptions=True)
         await self._company.behave()
         await self._company.tell_again()  # or what failed six times in a row would wait five minutes
+        await asyncio.gather(*(self._finish(sale) for sale in sales))
         report = await self._come_to_rest(began)
         await self._http.aclose()
         return report
@@ -148,8 +152,8 @@ class Trial:
             self._service.kill()
             await self._service.start()
 
-    async def _live(self, sale: Sale, slots: asyncio.Semaphore) -> None:
-        """One order, from the request to pay it to its end or to where the desk goes on alone."""
+    async def _click(self, sale: Sale, slots: asyncio.Semaphore) -> None:
+        """Ask for an order to be paid, and pay it many times at once, until every click is answered."""
         async with slots:
             await self._desk.ask_for_payment(sale)
             keys = [str(uuid4()) for _ in range(max(1, self._plan.calls // 2))]
@@ -159,11 +163,14 @@ class Trial:
                 await asyncio.gather(*calls, self._desk.cancel(sale))
             else:
                 await asyncio.gather(*calls)
-            while sale.status == "awaiting_payment":
-                if await self._an_attempt_is_alive(sale):
-                    await asyncio.sleep(_PATIENCE)
-                else:
-                    await self._pay(sale, str(uuid4()), "pm_card_visa")
+
+    async def _finish(self, sale: Sale) -> None:
+        """Whose cards were all declined pays with a good one."""
+        while sale.status == "awaiting_payment":
+            if await self._an_attempt_is_alive(sale):
+                await asyncio.sleep(_PATIENCE)
+            else:
+                await self._pay(sale, str(uuid4()), "pm_card_visa")
 
     async def _pay(self, sale: Sale, key: str, card: str) -> None:
         """One call, repeated under its key until it is answered."""
