@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from chassis.rebuild.journal import BrokerJournal, FileJournal, JournalUnavailableError
 from chassis.rebuild.reading import Reading
 from chassis.rebuild.rebuild import Comparison, Rebuild, Report
@@ -25,7 +27,7 @@ def rebuild_command(runtime: Runtime[Any], settings: ServiceSettings, arguments:
     options = _parser(f"{runtime.name}_svc").parse_args(arguments)
     try:
         report = asyncio.run(_run(runtime, settings, options))
-    except (JournalUnavailableError, SideEffectError, DomainError) as error:
+    except (JournalUnavailableError, SideEffectError, DomainError, SQLAlchemyError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
     if options.json:

@@ -26,6 +26,7 @@ from chassis.failpoints import Failpoints
 from chassis.inbox import claim
 from chassis.outbox import OutboxWriter
 from chassis.projections import Projection, chunks, rows_of
+from chassis.retry import describe
 from chassis.runtime import ServiceDefinition
 from chassis.sessions import WriteSession
 from chassis.unit_of_work import Transaction
@@ -69,13 +70,13 @@ class Scratch:
         """
         try:
             await self._run(events)
-        except SideEffectError:
-            raise
+        except (SideEffectError, OperationalError, OSError):
+            raise  # the handler's reach or our own disk, not this event
         except Exception as error:
             if len(events) > 1:
                 return [refused for each in events for refused in await self.take_in([each])]
             envelope, _ = events[0]
-            return [Refused(envelope.id, envelope.type, f"{type(error).__name__}: {error}"[:200])]
+            return [Refused(envelope.id, envelope.type, f"{type(error).__name__}: {describe(error)}")]
         return []
 
     async def note_beginnings(self, subjects: Sequence[str]) -> None:

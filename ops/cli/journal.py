@@ -1,6 +1,7 @@
 """`shop journal tail` and `grep`: look at what was published."""
 
 import asyncio
+import os
 import sys
 from collections.abc import Coroutine
 from contextlib import suppress
@@ -116,3 +117,5 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
             asyncio.run(work)
     except (NoJournalError, JournalUnavailableError) as error:
         give_up(str(error))
+    except BrokenPipeError:  # `… | head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
