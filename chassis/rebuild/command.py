@@ -28,7 +28,7 @@ def rebuild_command(runtime: Runtime[Any], settings: ServiceSettings, arguments:
     try:
         report = asyncio.run(_run(runtime, settings, options))
     except (JournalUnavailableError, SideEffectError, DomainError, SQLAlchemyError, OSError) as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(str(error).partition("\n")[0] + "\n")  # of a database's error not the statement
         return 2
     if options.json:
         sys.stdout.write(json.dumps(document(report), indent=2) + "\n")
