@@ -43,7 +43,7 @@ def check_if_match(given: frozenset[str], etag: str) -> None:
         raise ProblemError(412, "precondition-failed", "It was changed since you read it; read it again.")
 
 
-def _if_match(request: Request) -> frozenset[str]:
+async def _if_match(request: Request) -> frozenset[str]:
     """The ETags of `If-Match`.
 
     Raises:
