@@ -56,6 +56,7 @@ class Relay:
         writer: Writer[Any],
         transport: Transport,
         leadership: Leadership,
+        rng: random.Random,
         clock: Clock,
         observer: Observer,
         failpoints: Failpoints,
@@ -66,6 +67,7 @@ class Relay:
         self._writer = writer
         self._transport = transport
         self._leadership = leadership
+        self._rng = rng
         self._clock = clock
         self._observer = observer
         self._failpoints = failpoints
@@ -129,7 +131,7 @@ class Relay:
             except Exception:
                 failures = min(failures + 1, 5)
                 log.exception("relay.failed")
-            pause = POLL.total_seconds() * 2**failures * random.uniform(0.8, 1.2)  # noqa: S311 - jitter, not a secret
+            pause = POLL.total_seconds() * 2**failures * self._rng.uniform(0.8, 1.2)
             try:
                 async with asyncio.timeout(pause):
                     await self._wake.wait()

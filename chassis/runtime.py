@@ -1,5 +1,6 @@
 """One service at work: writer, relay, consumer and sweeps on one store and one transport, in the right order."""
 
+import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -14,7 +15,7 @@ from chassis.dead_letters import DeadLetterOffice
 from chassis.failpoints import Failpoints
 from chassis.housekeeping import Retention, housekeeping
 from chassis.ids import Ids, Uuid7
-from chassis.leadership import leadership
+from chassis.leadership import Leadership, leadership
 from chassis.observer import Observer
 from chassis.parked import ParkedEvents
 from chassis.projections import Projection
@@ -55,6 +56,8 @@ class Environment:
     failpoints: Failpoints = field(default_factory=lambda: Failpoints("none"))
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     retention: Retention = field(default_factory=Retention)
+    leadership: Callable[[Store, str], Leadership] = leadership
+    rng: random.Random = field(default_factory=random.SystemRandom)
     forgetful_broker: bool = False
     """The broker loses everything with the process (the memory transport outside of tests): offer the outbox again."""
 
@@ -91,7 +94,8 @@ class Runtime(Generic[UowT]):
             outbox=definition.tables.outbox,
             writer=self.writer,
             transport=env.transport,
-            leadership=leadership(env.store, f"{definition.name}.relay"),
+            leadership=env.leadership(env.store, f"{definition.name}.relay"),
+            rng=env.rng,
             clock=env.clock,
             observer=env.observer,
             failpoints=env.failpoints,

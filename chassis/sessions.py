@@ -77,10 +77,18 @@ class PostgresSession:
         await self._connection.close()
 
 
-class SqliteSession:
-    """A session on a SQLite file: statements inline, the commit in aiosqlite's thread."""
+class Committer(Protocol):
+    """Commits what was done on a connection, without holding up the loop; aiosqlite's connection is one."""
 
-    def __init__(self, connection: sa.Connection, committer: aiosqlite.Connection) -> None:
+    async def commit(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+class SqliteSession:
+    """A session on a SQLite file: statements inline, the commit in the committer's thread."""
+
+    def __init__(self, connection: sa.Connection, committer: Committer) -> None:
         self._connection = connection
         self._inline = _InlineConnection(connection)
         self._committer = committer
