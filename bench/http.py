@@ -37,24 +37,44 @@ class Connection:
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
 
+    @property
+    def stale(self) -> bool:
+        """Whether it is not open (any more): the next request begins with connecting."""
+        return self._reader is None or self._reader.at_eof()
+
+    async def open(self) -> None:
+        """Connect, if that is necessary."""
+        if self.stale:
+            await self.close()
+            self._reader, self._writer = await asyncio.open_connection(self._host, self._port)
+
     async def request(
         self, method: str, target: str, headers: Mapping[str, str], body: dict[str, Any] | None = None
     ) -> Answer:
-        """Send a request and read its whole answer."""
-        payload = json.dumps(body).encode() if body is not None else b""
-        lines = [f"{method} {target} HTTP/1.1", f"Host: {self._host}", f"Content-Length: {len(payload)}"]
-        lines += [f"{name}: {value}" for name, value in headers.items()]
-        if body is not None:
-            lines.append("Content-Type: application/json")
-        message = "\r\n".join([*lines, "", ""]).encode() + payload
+        """Send a request and read its whole answer; once more if the server has closed the kept connection."""
         for last in (False, True):
             try:
-                return await self._exchange(message)
+                return await self.once(method, target, headers, body)
             except (ConnectionError, EOFError):
                 await self.close()
                 if last:
                     raise
         raise AssertionError("not reached")
+
+    async def once(
+        self, method: str, target: str, headers: Mapping[str, str], body: dict[str, Any] | None = None
+    ) -> Answer:
+        """Send a request and read its whole answer, without a second try.
+
+        Raises:
+            OSError, EOFError: there was none; the server may have got the request or not.
+        """
+        payload = json.dumps(body).encode() if body is not None else b""
+        lines = [f"{method} {target} HTTP/1.1", f"Host: {self._host}", f"Content-Length: {len(payload)}"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        if body is not None:
+            lines.append("Content-Type: application/json")
+        return await self._exchange("\r\n".join([*lines, "", ""]).encode() + payload)
 
     async def close(self) -> None:
         if self._writer is not None:
@@ -70,8 +90,9 @@ class Connection:
         await self.close()
 
     async def _exchange(self, message: bytes) -> Answer:
-        if self._reader is None or self._writer is None:
-            self._reader, self._writer = await asyncio.open_connection(self._host, self._port)
+        await self.open()
+        assert self._reader is not None
+        assert self._writer is not None
         self._writer.write(message)
         answer = Answer()
         parser = httptools.HttpResponseParser(answer)
@@ -81,4 +102,6 @@ class Connection:
                 raise EOFError
             parser.feed_data(data)
         answer.status = parser.get_status_code()
+        if not parser.should_keep_alive():
+            await self.close()
         return answer
