@@ -4,9 +4,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 WORKERS ?= 2
 ROUNDS ?= 20
+MODE ?= kills
+MINUTES ?= 5
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast test-power failpoints race payments check format types layers bench lock definitions clean
+.PHONY: help run test test-fast test-power failpoints race payments chaos check format types layers bench lock definitions clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +53,10 @@ bench: .venv/dev ## Measure orders per second and the latency of one order
 
 payments: .venv/dev ## Pay N orders (default 500) at a provider that lies, while payment_svc is killed; compare three ledgers
 	@$(BIN)/python -m tests.lying_provider --orders $(or $(N),500)
+
+chaos: .venv/dev ## Spoil a shop under load and judge it (MODE=kills|broker|services|rolling|mix, MINUTES=5, ARGS=…)
+	@$(BIN)/python -m ops.install
+	@$(BIN)/python -m tests.chaos $(MODE) --minutes $(MINUTES) $(ARGS)
 
 lock: .venv/dev ## Resolve requirements*.in anew into hash-locked requirements*.txt
 	@$(BIN)/pip install -q uv

@@ -30,6 +30,8 @@ class Call:
     body: dict[str, Any] | None = None
     not_found_yet: bool = False
     """A 404 means `not heard of it yet`."""
+    private: bool = False
+    """Bodies hold passwords or tokens: they stay out of the journal."""
 
 
 class Asker:
@@ -57,7 +59,7 @@ class Asker:
         number = next(self._numbers)
         now = self._record.watch.now
         intent = {"n": number, "at": round(now(), 3), "call": call.name, "key": call.key, "try": attempt}
-        await self._journal.intend({**intent, "target": call.target, "body": call.body})
+        await self._journal.intend({**intent, "target": call.target, "body": None if call.private else call.body})
         begun = now()
         answer: Answer | None = None
         outcome: Outcome = "unknown"
@@ -71,7 +73,9 @@ class Asker:
             pass  # unknown it is
         status = answer.status if answer else 0
         text = answer.body.decode(errors="replace") if answer else ""
-        self._journal.note({"n": number, "key": call.key, "outcome": outcome, "status": status, "answer": text})
+        self._journal.note(
+            {"n": number, "key": call.key, "outcome": outcome, "status": status, "answer": "" if call.private else text}
+        )
         self._record.asks.append(Ask(begun, call.name, now() - begun, outcome, attempt, status))
         if status == 500:
             self._record.complaints.append(f"{call.name} was answered 500: {text[:300]}")

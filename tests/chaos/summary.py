@@ -138,7 +138,7 @@ def _fault(fault: Inflicted, record: Record, calm: int) -> Document:
         document["offered"] = len(offers)
         document["accepted"] = sum(1 for offer in offers if offer.accepted is not None)
         document["accepted_at_once"] = sum(1 for o in offers if o.accepted is not None and o.attempts == 1)
-        following = min((f.begin for f in record.faults if f.begin > healed), default=math.inf)
+        following = min((f.begin for f in record.faults if f.begin > healed and f.kind in LASTING), default=math.inf)
         document["recovered_after"] = recovered_after(healed, record.backlog, calm, following)
         document["largest_backlog"] = max(
             (s.total for s in record.backlog if fault.begin <= s.at < following and s.total is not None), default=None
