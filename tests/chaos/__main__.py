@@ -80,6 +80,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--steady", type=float, default=defaults.steady, help="seconds before the first fault")
     parser.add_argument("--fault-seconds", type=float, default=defaults.fault_seconds, help="of broker, services")
     parser.add_argument("--recovery-seconds", type=float, default=defaults.recovery_seconds, help="after each")
+    parser.add_argument("--only", default=defaults.only, help="of broker, services: those with this in their name")
     parser.add_argument("--pay-within", type=float, default=defaults.pay_within, help="deadline of the shop, seconds")
     parser.add_argument("--seed", type=int, default=defaults.seed)
     parser.add_argument("--store", choices=["sqlite", "postgresql"], default=defaults.store)

@@ -76,7 +76,7 @@ class Asker:
         self._journal.note(
             {"n": number, "key": call.key, "outcome": outcome, "status": status, "answer": "" if call.private else text}
         )
-        self._record.asks.append(Ask(begun, call.name, now() - begun, outcome, attempt, status))
+        self._record.asks.append(Ask(begun, call.service, call.name, now() - begun, outcome, attempt, status))
         if status == 500:
             self._record.complaints.append(f"{call.name} was answered 500: {text[:300]}")
         return outcome, answer

@@ -72,6 +72,8 @@ class Config:
     products: int = 60
     pay_within: float = 180.0
     rest_seconds: float = 150.0
+    only: str = ""
+    """Of faults that come one by one only those whose name has this in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +166,7 @@ def _kill_every(every: float, begin: float, end: float, rng: random.Random) -> I
 def _one_by_one(config: Config, faults: list[Fault]) -> Plan:
     """Each fault for its time, and then time to recover, as phases of their own."""
     placed, phases, at = list[Fault](), [Phase("steady", 0.0, config.steady)], config.steady
-    for fault in faults:
+    for fault in (fault for fault in faults if config.only in fault.name):
         placed.append(Fault(fault.kind, fault.target, at, fault.seconds))
         phases.append(Phase(fault.name, at, at + fault.seconds))
         phases.append(Phase(f"after {fault.name}", at + fault.seconds, at + fault.seconds + config.recovery_seconds))

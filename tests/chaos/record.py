@@ -28,11 +28,17 @@ class Ask:
     """One request, begun at `at`, that took `seconds`; `attempt` 1 is the first with its key."""
 
     at: float
+    service: str
     call: str
     seconds: float
     outcome: Outcome
     attempt: int
     status: int
+
+    @property
+    def failed(self) -> bool:
+        """Whether the service was not there, or said that it could not."""
+        return self.outcome in {"refused", "unknown"} or self.status >= 500
 
 
 @dataclass(slots=True)
@@ -83,7 +89,6 @@ class Record:
     backlog: list[Backlog] = field(default_factory=list)
     faults: list[Inflicted] = field(default_factory=list)
     restarts: dict[str, int] = field(default_factory=dict)
-    up_seconds: list[float] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
     """What went wrong with the shop's conduct, apart from its books: a slow stop, an answer 500."""
 

@@ -23,7 +23,7 @@ from tests.chaos.plan import Config, make_plan
 from tests.chaos.record import Record
 from tests.chaos.shop import SupervisedShop
 from tests.chaos.summary import Document, Machine, summarise
-from tests.chaos.verdict import judge, unsteady
+from tests.chaos.verdict import harmed, judge, unsteady
 from tests.chaos.watching import BacklogWatch
 from tests.e2e.client import Shop
 from tests.e2e.processes import OPERATOR
@@ -62,7 +62,7 @@ class _Run:
             await self._load(crowd)
             orders = await self.board.everything()
             verdict = judge(self.journal.path, crowd.visits, orders, self.record)
-            verdict.conduct += unsteady(self.record, 0.0, self.config.steady)
+            verdict.conduct += unsteady(self.record, self.config.steady) + harmed(self.record)
             verdict.audit += await _audit(self.shop)
             return summarise(self.config, machine, self.plan, self.record, crowd.visits, verdict)
         finally:

@@ -125,7 +125,7 @@ def _phase(phase: Phase, record: Record) -> Document:
         "accept": percentiles(offer.accepted - offer.at for offer in accepted if offer.accepted is not None),
         "pay": percentiles(ask.seconds for ask in asks if ask.call == "pay" and ask.outcome == "ok"),
         "placed_to_paid": percentiles(offer.paid - offer.at for offer in paid if offer.paid is not None),
-        "outcomes": dict(Counter(ask.outcome for ask in asks)),
+        "outcomes": dict(Counter(f"{ask.call}: {ask.outcome}" for ask in asks)),
     }
 
 

@@ -50,7 +50,7 @@ def test_a_service_that_cannot_be_asked_may_have_a_backlog() -> None:
 def _document() -> dict[str, object]:
     config, record = Config("broker", steady=2, fault_seconds=2, recovery_seconds=2), Record()
     record.offers = [Offer(at / 10, accepted=at / 10 + 0.01, attempts=1, paid=at / 10 + 1) for at in range(100)]
-    record.asks = [Ask(at / 10, "place", 0.01, "ok", 1, 201) for at in range(100)]
+    record.asks = [Ask(at / 10, "order", "place", 0.01, "ok", 1, 201) for at in range(100)]
     record.backlog = [
         Backlog(float(at), dict.fromkeys(("auth", "catalog", "order", "payment"), at), None) for at in range(10)
     ]

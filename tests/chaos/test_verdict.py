@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.chaos.customers import Intent, Visit
-from tests.chaos.record import Offer, Record
-from tests.chaos.verdict import Verdict, judge
+from tests.chaos.record import Ask, Inflicted, Offer, Record
+from tests.chaos.verdict import Verdict, harmed, judge, unsteady
 
 Order = dict[str, Any]
 
@@ -101,3 +101,24 @@ def test_an_order_that_did_not_end_as_its_customer_meant(
     verdict = judged(journal, [asked(1, "k", "ok", order)], [order], visited(order, intent))
     assert len(getattr(verdict, kind)) == 1
     assert not verdict.passed
+
+
+def test_a_service_that_falls_with_another_is_named() -> None:
+    record = Record(faults=[Inflicted("stop catalog", "stop", 10.0, 40.0)])
+    record.asks = [
+        Ask(20.0, "catalog", "browse", 0.1, "refused", 1, 0),
+        Ask(20.0, "payment", "pay", 0.1, "again", 1, 404),
+        Ask(41.0, "order", "place", 0.1, "again", 1, 503),
+    ]
+    assert harmed(record) == []
+    record.asks.append(Ask(20.0, "order", "place", 0.1, "again", 1, 503))
+    assert harmed(record) == ["stop catalog, and at 20.0 s order did not answer 'place' (again, status 503)"]
+
+
+def test_trouble_before_the_first_fault_is_named() -> None:
+    record = Record(
+        asks=[Ask(3.0, "order", "place", 10.0, "unknown", 1, 0), Ask(9.0, "order", "place", 1.0, "unknown", 1, 0)]
+    )
+    assert unsteady(record, 5.0) == [
+        "before the first fault: at 3.0 s order did not answer 'place' (unknown, status none)"
+    ]

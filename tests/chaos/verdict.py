@@ -1,6 +1,7 @@
 """What must be true at the end: the journal of the client, the orders of the shop and its books agree."""
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +10,8 @@ from typing import Any, Final
 
 from tests.chaos.customers import ENDS, Visit
 from tests.chaos.journal import read_journal
-from tests.chaos.record import Record
+from tests.chaos.plan import Kind
+from tests.chaos.record import Ask, Record
 
 Order = Mapping[str, Any]
 
@@ -73,13 +75,25 @@ def judge(journal: Path, visits: Sequence[Visit], orders: Sequence[Order], recor
     return verdict
 
 
-def unsteady(record: Record, begin: float, end: float) -> list[str]:
+def unsteady(record: Record, until: float) -> list[str]:
     """What went wrong before anything was done to the shop."""
-    asks = [ask for ask in record.asks if begin <= ask.at < end and ask.call in {"place", "pay", "cancel"}]
-    bad = [ask for ask in asks if ask.outcome in {"refused", "unknown"} or ask.status >= 500]
-    return [
-        f"before the first fault, at {ask.at:.1f} s: {ask.call} was {ask.outcome} ({ask.status})" for ask in bad[:SHOWN]
-    ]
+    failed = [ask for ask in record.asks if 0 <= ask.at < until and ask.failed]
+    return [f"before the first fault: {_told(ask)}" for ask in failed[:SHOWN]]
+
+
+def harmed(record: Record) -> list[str]:
+    """What one stopped service did to the others: nothing, or it is here."""
+    found: list[str] = []
+    for fault in record.faults:
+        if fault.kind == Kind.OUTAGE:
+            end = fault.healed or math.inf
+            others = (ask for ask in record.asks if ask.service not in fault.name and fault.begin <= ask.at < end)
+            found += [f"{fault.name}, and {_told(ask)}" for ask in others if ask.failed]
+    return found[:SHOWN]
+
+
+def _told(ask: Ask) -> str:
+    return f"at {ask.at:.1f} s {ask.service} did not answer '{ask.call}' ({ask.outcome}, status {ask.status or 'none'})"
 
 
 def _placed(journal: Path) -> dict[str, Asked]:
