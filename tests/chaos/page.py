@@ -12,6 +12,12 @@ from tests.chaos.summary import LASTING, Document
 WIDTHS: Final = {"wide": 960.0, "narrow": 400.0}
 SMOOTH_SECONDS: Final = 5
 STYLE: Final = Path(__file__).with_name("page.css")
+WORDS: Final = {
+    "kill": "a service killed",
+    "freeze": "a service frozen",
+    "restart": "a service restarted",
+    "stop": "a service stopped",
+}
 BAND_STYLES: Final = {"broker killed": "red", "broker frozen": "blue", "broker full": "amber"}
 
 
@@ -37,7 +43,7 @@ def page(document: Document) -> str:
 
 def _headline(document: Document, title: str) -> str:
     counts, faults = document["counts"], document["counts"]["faults"]
-    done = ", ".join(f"{kind} {_times(number)}" for kind, number in faults.items()) or "nothing was done to it"
+    done = ", ".join(f"{WORDS.get(kind, kind)} {_times(number)}" for kind, number in faults.items()) or "nothing"
     word, style = ("Kept", "good") if document["passed"] else ("Broken", "bad")
     return (
         f'<header><p class="over">Orderflow under fault · {escape(title)}</p>'
