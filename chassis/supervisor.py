@@ -17,11 +17,12 @@ Session = Callable[[Healthy], Awaitable[None]]
 class Backoff:
     """Seconds between attempts: doubling from `first` to `longest`, each cut by up to half at random.
 
+    An outage costs up to `longest` more than it lasts, and an attempt is one refused connection: it need not be long.
     The random part keeps services that lost the same broker from coming back at the same instant.
     """
 
     first: float = 0.2
-    longest: float = 15.0
+    longest: float = 5.0
 
     def delay(self, attempt: int, rng: random.Random) -> float:
         """The pause before attempt 1, 2, 3 … after the first."""
@@ -32,8 +33,9 @@ class Backoff:
 class Supervisor:
     """Runs one session after the other until stopped."""
 
-    RESET_SECONDS = 30.0
-    """A session that worked this long starts the backoff anew."""
+    RESET_SECONDS = 5.0
+    """A session that worked this long starts the backoff anew. Not longer than the longest pause: a session lost soon
+    after an outage would else wait as if it were still going on, with everything that was held up meanwhile."""
 
     def __init__(
         self, name: str, session: Session, *, backoff: Backoff | None = None, rng: random.Random | None = None

@@ -16,6 +16,10 @@ def test_the_backoff_doubles_up_to_its_longest_and_never_loses_more_than_half() 
         assert full / 2 <= min(delays) < max(delays) <= full
 
 
+def test_a_session_that_outlived_the_longest_pause_is_not_part_of_the_outage_before_it() -> None:
+    assert Backoff().longest >= Supervisor.RESET_SECONDS
+
+
 async def test_a_lost_session_begins_again() -> None:
     ends = [asyncio.Event() for _ in range(3)]
     begun = 0
