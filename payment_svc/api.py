@@ -16,7 +16,7 @@ from payment_svc.commands import Begun, ConfirmPayment, FinishPayment, FinishRef
 from payment_svc.domain.payment import Payment
 from payment_svc.domain.refund import Refund
 from payment_svc.handlers import confirm_payment, request_refund, start_payment
-from payment_svc.queries import payment_by_id, payments_of_order, wait_for_order
+from payment_svc.queries import payment_by_id, payments_of_order
 from payment_svc.results import finish_payment, finish_refund
 from payment_svc.runtime import PaymentRuntime
 from payment_svc.schemas import PaymentAnswer, PaymentList, PayOrder, RefundAnswer, RefundPayment
@@ -47,7 +47,7 @@ async def pay(
         error = {"pointer": "/payment_method", "code": "unknown", "message": "Unknown payment method"}
         raise ProblemError(422, "validation", errors=[error])
     patience = service.settings.hear_of_order_seconds
-    await wait_for_order(service.reader, body.order_id, principal.user_id, patience)
+    await service.arrivals.wait_for(body.order_id, principal.user_id, patience)
     command = StartPayment(service.ids.new(), body.order_id, principal.user_id, body.payment_method, request)
     begun = await service.writer.execute(start_payment, command)
     if isinstance(begun, StoredResponse):

@@ -1,6 +1,5 @@
 """Reads for GET: rows to answers, no aggregate changed, no transaction held."""
 
-import asyncio
 from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
@@ -16,11 +15,6 @@ from payment_svc.store import payment_of_row, refund_of_row
 from payment_svc.tables import payables, payments, refunds
 
 MAX_LISTED: Final = 100
-LOOK_AGAIN_SECONDS: Final = 0.02
-
-_OWN_ORDER = sa.select(payables.c.order_id).where(
-    payables.c.order_id == sa.bindparam("order_id"), payables.c.user_id == sa.bindparam("user_id")
-)
 
 _PAYMENT = sa.select(payments).where(payments.c.id == sa.bindparam("payment_id"))
 _OF_ORDER = (
@@ -34,18 +28,6 @@ _REFUNDS = (
     .where(refunds.c.payment_id.in_(sa.bindparam("payment_ids", expanding=True)))
     .order_by(refunds.c.created_at, refunds.c.id)
 )
-
-
-async def wait_for_order(reader: Reader, order_id: UUID, user_id: UUID, seconds: float) -> None:
-    """Return when this user's order is known here, and after `seconds` in any case.
-
-    A client is told by order_svc that it may pay, and may be faster than the event that tells us. Another user's order
-    takes as long as one that does not exist.
-    """
-    for _ in range(int(seconds / LOOK_AGAIN_SECONDS)):
-        if await reader.first(_OWN_ORDER, {"order_id": order_id, "user_id": user_id}) is not None:
-            return
-        await asyncio.sleep(LOOK_AGAIN_SECONDS)
 
 
 async def payment_by_id(reader: Reader, payment_id: UUID, principal: Principal) -> PaymentAnswer:

@@ -6,6 +6,7 @@ from functools import partial
 from chassis.runtime import Environment, Runtime, ServiceDefinition
 from chassis.sweeps import Sweep
 from chassis.token_feed import TokenFeed
+from payment_svc.arrivals import Arrivals
 from payment_svc.consumers import PROJECTIONS, subscriptions
 from payment_svc.courier import Courier
 from payment_svc.domain.operation import Operation
@@ -27,6 +28,7 @@ class PaymentRuntime(Runtime[PaymentUnitOfWork]):
         )
         super().__init__(definition, environment)
         self.settings = settings
+        self.arrivals = Arrivals(self.reader)
         self.courier = Courier(
             provider,
             writer=self.writer,
@@ -52,6 +54,7 @@ class PaymentRuntime(Runtime[PaymentUnitOfWork]):
         self.on_start(self.courier.start)
 
     async def stop(self) -> None:
+        await self.arrivals.stop()
         await self.courier.stop()
         await super().stop()
         await self.courier.provider.close()
