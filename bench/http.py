@@ -34,19 +34,19 @@ class Connection:
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
         self._host, self._port = parts.hostname or "127.0.0.1", parts.port or 80
-        self._reader: asyncio.StreamReader | None = None
-        self._writer: asyncio.StreamWriter | None = None
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     @property
     def stale(self) -> bool:
         """Whether it is not open (any more): the next request begins with connecting."""
-        return self._reader is None or self._reader.at_eof()
+        return self._streams is None or self._streams[0].at_eof()
 
-    async def open(self) -> None:
+    async def open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Connect, if that is necessary."""
-        if self.stale:
+        if self._streams is None or self.stale:
             await self.close()
-            self._reader, self._writer = await asyncio.open_connection(self._host, self._port)
+            self._streams = await asyncio.open_connection(self._host, self._port)
+        return self._streams
 
     async def request(
         self, method: str, target: str, headers: Mapping[str, str], body: dict[str, Any] | None = None
@@ -77,9 +77,9 @@ class Connection:
         return await self._exchange("\r\n".join([*lines, "", ""]).encode() + payload)
 
     async def close(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-        self._reader = self._writer = None
+        if self._streams is not None:
+            self._streams[1].close()
+        self._streams = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -90,14 +90,12 @@ class Connection:
         await self.close()
 
     async def _exchange(self, message: bytes) -> Answer:
-        await self.open()
-        assert self._reader is not None
-        assert self._writer is not None
-        self._writer.write(message)
+        reader, writer = await self.open()
+        writer.write(message)
         answer = Answer()
         parser = httptools.HttpResponseParser(answer)
         while not answer.complete:
-            data = await self._reader.read(65536)
+            data = await reader.read(65536)
             if not data:
                 raise EOFError
             parser.feed_data(data)

@@ -12,7 +12,7 @@ from tests.chaos.run import run
 from tests.chaos.shop import supervised_shop
 from tests.fixtures.broker import RabbitNode
 
-pytestmark = [pytest.mark.e2e, pytest.mark.rabbit, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.e2e, pytest.mark.rabbit, pytest.mark.timeout(500)]
 
 SMOKE = Config("smoke", rate=8, kill_every=2.5, steady=10, pay_within=60, people=12, products=20)
 
