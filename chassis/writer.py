@@ -40,6 +40,9 @@ EventHandler = Callable[[Any, UowT], Awaitable[None]]
 
 MAX_BATCH = 64
 MAX_WAITING = 1_024
+MAX_WAIT_SECONDS = 3.0
+"""How long a request may wait for its turn. Whoever waited longer is about to give up and to ask again: working it off
+keeps those behind it waiting just as long, until everything that is answered is answered to nobody."""
 CONFLICT_TRIES = 5
 # PostgreSQL: serialization failure, deadlock; and a unique violation, because two processes that both found no row both
 # insert one: the second, done again, finds the first's.
@@ -78,6 +81,8 @@ class _Job(Generic[UowT]):
     done: "asyncio.Future[Any]"
     event: InboxEvent | None = None
     request: IdempotentRequest | None = None
+    stale_at: float | None = None
+    """When, by the monotonic clock, it is too late to begin."""
 
 
 class Writer(Generic[UowT]):
@@ -115,7 +120,8 @@ class Writer(Generic[UowT]):
         """Run a use case in a transaction of its batch and return its result after the commit.
 
         Raises:
-            DomainError: what the handler raised, or `StoreUnavailableError`, or `OverloadedError` at once.
+            DomainError: what the handler raised, or `StoreUnavailableError`, or `OverloadedError`: at once when too
+                many wait, and unbegun after `MAX_WAIT_SECONDS`.
         """
         job = self._job(lambda uow: handler(command, uow), command)
         return cast("ResultT", await self._submit_or_refuse(job))
@@ -211,6 +217,7 @@ class Writer(Generic[UowT]):
         return _Job(run, subject, context, done, event, request)
 
     async def _submit_or_refuse(self, job: _Job[UowT]) -> Any:
+        job.stale_at = time.monotonic() + MAX_WAIT_SECONDS
         try:
             self._queue.put_nowait(job)
         except asyncio.QueueFull:
@@ -222,6 +229,7 @@ class Writer(Generic[UowT]):
             jobs = [await self._queue.get()]
             while len(jobs) < MAX_BATCH and not self._queue.empty():
                 jobs.append(self._queue.get_nowait())
+            _refuse_stale(jobs)
             try:
                 await self._settle([job for job in jobs if not job.done.done()])
             except Exception:
@@ -337,6 +345,13 @@ async def _run_job(job: _Job[UowT], uow: UowT) -> Any:
     result = await job.run(uow)
     uow.end_job()
     return result
+
+
+def _refuse_stale(jobs: Sequence[_Job[Any]]) -> None:
+    now = time.monotonic()
+    for job in jobs:
+        if job.stale_at is not None and job.stale_at < now:
+            _fail(job, OverloadedError())
 
 
 def _fail(job: _Job[Any], error: Exception) -> None:

@@ -10,13 +10,14 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
+from chassis import writer as writer_module
 from chassis.context import MessageContext
 from chassis.db import Store
 from chassis.failpoints import Failpoints
 from chassis.runtime import Environment, Runtime
 from chassis.seedwork import DomainError
 from chassis.transport.memory import MemoryBroker, MemoryTransport
-from chassis.writer import InboxEvent, StoreUnavailableError, Writer
+from chassis.writer import InboxEvent, OverloadedError, StoreUnavailableError, Writer
 from contracts.order import OrderCancelled
 from tests.support.clocks import ManualClock
 from tests.support.toy import (
@@ -105,6 +106,23 @@ async def test_trouble_after_the_commit_neither_fails_a_job_nor_runs_it_again(
     assert values == [1, 2, 3]
     assert await value_of(runtime, counter_id) == 3
     assert woken
+
+
+async def test_a_request_that_waited_too_long_is_refused_unbegun_and_an_event_is_not(
+    runtime: Runtime[ToyUnitOfWork], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An overload ends when the load does only if nobody works for those who have left."""
+    monkeypatch.setattr(writer_module, "MAX_WAIT_SECONDS", -1.0)
+    counter_id = uuid4()
+    event = InboxEvent(uuid4(), OrderCancelled(order_id=uuid4(), reason="test"))
+    refused, handled = await asyncio.gather(
+        runtime.writer.execute(add, Add(counter_id)),
+        runtime.writer.handle(event, on_order_cancelled, CONTEXT),
+        return_exceptions=True,
+    )
+    assert isinstance(refused, OverloadedError)
+    assert handled is True
+    assert await value_of(runtime, counter_id) is None
 
 
 async def test_an_event_is_handled_once_for_ever(runtime: Runtime[ToyUnitOfWork]) -> None:
