@@ -15,6 +15,8 @@ from tests.chaos.record import Ask, Outcome, Record
 
 FIRST_PAUSE: Final = 0.1
 LONGEST_PAUSE: Final = 1.0
+PAUSE_OF_THE_PATIENT: Final = 8.0
+"""After 429 and 503: whoever is told that there is too much to do comes back later each time."""
 TEMPORARY: Final = {"idempotency-in-progress", "payment-in-progress", "order-not-payable"}
 """Refusals that end by themselves. The last one also says `not asked for yet`; whoever pays watches the order, too."""
 
@@ -52,7 +54,8 @@ class Asker:
             if answer is not None and outcome in {"ok", "no"}:
                 return answer, attempt
             await asyncio.sleep(pause * self._rng.uniform(0.5, 1.0))  # patience of a client, not of a test
-            pause = min(pause * 2, LONGEST_PAUSE)
+            busy = answer is not None and answer.status in {429, 503}
+            pause = min(pause * 2, PAUSE_OF_THE_PATIENT if busy else LONGEST_PAUSE)
         raise AssertionError("not reached")
 
     async def _try(self, call: Call, headers: Mapping[str, str], attempt: int) -> tuple[Outcome, Answer | None]:
