@@ -1,8 +1,8 @@
 """The writer: every change of a service's state, from either door, goes through one task that batches transactions.
 
 It takes what is waiting (up to `MAX_BATCH` jobs), runs the handlers one after another in one transaction, flushes once,
-commits once, then answers all of them. If any job raises, the transaction is rolled back and the jobs run again one by
-one, so that a refused or poisonous one touches only itself. Inside a service nothing races.
+commits once, then answers all of them. If a job raises, the transaction is rolled back and the others run again without
+it, so that a refused or poisonous one touches only itself. Inside a service nothing races.
 """
 
 import asyncio
@@ -43,6 +43,8 @@ MAX_WAITING = 1_024
 MAX_WAIT_SECONDS = 3.0
 """How long a request may wait for its turn. Whoever waited longer is about to give up and to ask again: working it off
 keeps those behind it waiting just as long, until everything that is answered is answered to nobody."""
+MAX_APART = 4
+"""How many raising jobs a batch is done again without; with more of them, one by one is cheaper."""
 CONFLICT_TRIES = 5
 # PostgreSQL: serialization failure, deadlock; and a unique violation, because two processes that both found no row both
 # insert one: the second, done again, finds the first's.
@@ -113,6 +115,7 @@ class Writer(Generic[UowT]):
         self._task: asyncio.Task[None] | None = None
         self.trouble = ""
         """Why the store could not be written, since when; empty when it can be, as far as was tried."""
+        self._running: _Job[UowT] | None = None
         self.on_emitted: Callable[[], None] = lambda: None
         """Called after a commit that left events in the outbox; the relay sets it to its wake-up."""
 
@@ -241,15 +244,22 @@ class Writer(Generic[UowT]):
                     self._queue.task_done()
 
     async def _settle(self, jobs: list[_Job[UowT]]) -> None:
-        """Answer every job: all in one transaction if that works, else each in its own."""
-        if len(jobs) > 1:
+        """Answer every job: together as far as that works, those that raise in transactions of their own."""
+        apart: list[_Job[UowT]] = []
+        while len(jobs) > 1 and len(apart) < MAX_APART:
             try:
                 await self._commit(jobs)
             except Exception as error:
                 if is_store_trouble(error):
                     await self._close_session()
+                    break
+                if self._running is None:
+                    break  # it came up at the flush: nobody knows whose it is
+                apart.append(self._running)
+                jobs = [job for job in jobs if job is not self._running]
             else:
-                return
+                jobs = []
+        jobs = [*jobs, *apart]
         for index, job in enumerate(jobs):
             try:
                 await self._commit_alone(job)
@@ -275,6 +285,7 @@ class Writer(Generic[UowT]):
 
     async def _commit(self, jobs: Sequence[_Job[UowT]]) -> None:
         started = time.perf_counter()
+        self._running = None
         session = await self._open_session()
         async with session.transaction() as connection:
             uow = self._make_uow(
@@ -310,6 +321,7 @@ class Writer(Generic[UowT]):
         await uow.preload([job.subject for job in jobs if job.event is None or job.event.id in fresh])
         results: list[Any] = []
         for job in jobs:
+            self._running = job
             if job.event is None:
                 results.append(await _run_job(job, uow))
             elif job.event.id in fresh:
@@ -318,6 +330,7 @@ class Writer(Generic[UowT]):
                 results.append(True)
             else:
                 results.append(False)
+        self._running = None
         return results
 
     def _note_trouble(self, error: Exception) -> None:

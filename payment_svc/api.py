@@ -11,6 +11,7 @@ from chassis.fields import CanonicalUuid, PathUuid
 from chassis.idempotency import IdempotentRequest, StoredResponse
 from chassis.idempotency_key import idempotent, stored_answer
 from chassis.problems import ProblemError
+from chassis.seedwork import NotFoundError
 from contracts.money import Money
 from payment_svc.commands import Begun, ConfirmPayment, FinishPayment, FinishRefund, RequestRefund, StartPayment
 from payment_svc.domain.payment import Payment
@@ -47,7 +48,8 @@ async def pay(
         error = {"pointer": "/payment_method", "code": "unknown", "message": "Unknown payment method"}
         raise ProblemError(422, "validation", errors=[error])
     patience = service.settings.hear_of_order_seconds
-    await service.arrivals.wait_for(body.order_id, principal.user_id, patience)
+    if not await service.arrivals.wait_for(body.order_id, principal.user_id, patience):
+        raise NotFoundError("order")
     command = StartPayment(service.ids.new(), body.order_id, principal.user_id, body.payment_method, request)
     begun = await service.writer.execute(start_payment, command)
     if isinstance(begun, StoredResponse):

@@ -6,7 +6,6 @@ the consumer from the store, and so keep away the very events they wait for.
 
 import asyncio
 from collections import defaultdict
-from contextlib import suppress
 from typing import Final
 from uuid import UUID
 
@@ -34,8 +33,8 @@ class Arrivals:
         self._waiting: defaultdict[_Wanted, list[asyncio.Future[None]]] = defaultdict(list)
         self._task: asyncio.Task[None] | None = None
 
-    async def wait_for(self, order_id: UUID, user_id: UUID, seconds: float) -> None:
-        """Return when this user's order is known here, and after `seconds` in any case.
+    async def wait_for(self, order_id: UUID, user_id: UUID, seconds: float) -> bool:
+        """True as soon as this user's order is known here, False if it is not after `seconds`.
 
         A client is told by order_svc that it may pay, and may be faster than the event that tells us. Another user's
         order takes as long as one that does not exist.
@@ -45,17 +44,19 @@ class Arrivals:
         """
         wanted = (order_id, user_id)
         if wanted in await self._look([order_id]):
-            return
+            return True
         known: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting[wanted].append(known)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._watch(), name="arrivals")
         try:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await known
+            async with asyncio.timeout(seconds):
+                await known
+        except TimeoutError:
+            return False
         finally:
             self._forget(wanted, known)
+        return True
 
     async def stop(self) -> None:
         """Look no more; whoever still waits does so until their time is over."""

@@ -46,7 +46,7 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_an_order_that_is_known_is_found_at_the_first_look() -> None:
     order_id, user_id = uuid4(), uuid4()
     shelf = Shelf({order_id: user_id}, looks_before=0)
-    await Arrivals(shelf).wait_for(order_id, user_id, FOR_EVER)
+    assert await Arrivals(shelf).wait_for(order_id, user_id, FOR_EVER)
     assert shelf.looks == 1
 
 
@@ -54,7 +54,8 @@ async def test_a_thousand_payments_wait_at_the_price_of_one() -> None:
     orders = {uuid4(): uuid4() for _ in range(1000)}
     shelf = Shelf(orders, looks_before=1010)
     waiting = Arrivals(shelf)
-    await asyncio.gather(*(waiting.wait_for(order_id, user_id, FOR_EVER) for order_id, user_id in orders.items()))
+    found = await asyncio.gather(*(waiting.wait_for(order, user, FOR_EVER) for order, user in orders.items()))
+    assert all(found)
     assert shelf.looks <= 1000 + 10 + 2 * len(orders) // arrivals.LOOK_AT_ONCE
 
 
@@ -62,7 +63,7 @@ async def test_somebody_elses_order_is_waited_for_like_one_that_does_not_exist()
     order_id, owner = uuid4(), uuid4()
     shelf = Shelf({order_id: owner}, looks_before=0)
     waiting = Arrivals(shelf)
-    await waiting.wait_for(order_id, uuid4(), 0.05)
+    assert not await waiting.wait_for(order_id, uuid4(), 0.05)
     assert shelf.looks > 1
     await waiting.stop()
 

@@ -76,6 +76,18 @@ async def test_a_refused_command_changes_nothing_and_spares_its_batch(runtime: R
     assert await outbox_versions(runtime, bad) == []
 
 
+async def test_a_refused_command_does_not_cost_the_others_their_common_transaction(
+    runtime: Runtime[ToyUnitOfWork],
+) -> None:
+    batches: list[int] = []
+    runtime.observer.batch = lambda jobs, seconds: batches.append(jobs)  # type: ignore[method-assign] # listening in
+    amounts = [1] * 10 + [101] + [1] * 10 + [102]
+    commands = (runtime.writer.execute(add, Add(uuid4(), amount)) for amount in amounts)
+    results = await asyncio.gather(*commands, return_exceptions=True)
+    assert [isinstance(result, DomainError) for result in results] == [amount > 100 for amount in amounts]
+    assert batches == [20]
+
+
 async def test_a_broken_constraint_is_found_at_the_flush_and_spares_the_others(
     runtime: Runtime[ToyUnitOfWork],
 ) -> None:
