@@ -12,7 +12,7 @@ from chassis.db import Reader
 from chassis.seedwork import NotFoundError
 from payment_svc.schemas import PaymentAnswer, PaymentList, RefundAnswer
 from payment_svc.store import payment_of_row, refund_of_row
-from payment_svc.tables import payables, payments, refunds
+from payment_svc.tables import payments, refunds
 
 MAX_LISTED: Final = 100
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 import httpx
 
 from contracts.catalog import ProductListed
+from ops.audit import HttpSource, audit
 from ops.config import SERVICES
 from tests.chaos.asking import Asker
 from tests.chaos.board import Board, UnreadableError, pages
@@ -33,6 +34,7 @@ STOCK: Final = 1_000_000
 SEE_THEM_END_SECONDS: Final = 30.0
 """How long after the last arrival the deadline of an abandoned order may be."""
 LOOK_EVERY: Final = 1.0
+AUDIT_PATIENCE: Final = 60.0
 UNDECIDED: Final = ("pending", "awaiting_payment", "confirmed", "refunding")
 
 
@@ -129,10 +131,14 @@ async def _background(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 
 
 async def _audit(shop: SupervisedShop) -> list[str]:
-    """What does not add up, once the shop has come to rest."""
+    """What does not add up once the shop has come to rest, or what never came to rest."""
     async with httpx.AsyncClient(timeout=30, trust_env=False) as http:
-        try:
-            await Shop(shop, http).adds_up()
-        except AssertionError as error:
-            return [str(error)]
-    return []
+        keeper = Shop(shop, http)
+        headers = await keeper.operator()
+
+        async def ask(service: str, path: str) -> httpx.Response:
+            return await keeper.call(service, "GET", path, headers=headers)
+
+        report = await audit(HttpSource(ask, shop.management, shop.vhost.name), wait=AUDIT_PATIENCE)
+    moving = [f"still moving: {finding.text} {' '.join(finding.ids)}" for finding in report.moving]
+    return [*(f"{finding.text} {' '.join(finding.ids)}" for finding in report.breaches), *moving]
