@@ -84,7 +84,7 @@ class _Job(Generic[UowT]):
     event: InboxEvent | None = None
     request: IdempotentRequest | None = None
     stale_at: float | None = None
-    """When, by the monotonic clock, it is too late to begin."""
+    """When, by the loop's clock, it is too late to begin."""
 
 
 class Writer(Generic[UowT]):
@@ -220,7 +220,7 @@ class Writer(Generic[UowT]):
         return _Job(run, subject, context, done, event, request)
 
     async def _submit_or_refuse(self, job: _Job[UowT]) -> Any:
-        job.stale_at = time.monotonic() + MAX_WAIT_SECONDS
+        job.stale_at = asyncio.get_running_loop().time() + MAX_WAIT_SECONDS
         try:
             self._queue.put_nowait(job)
         except asyncio.QueueFull:
@@ -361,7 +361,7 @@ async def _run_job(job: _Job[UowT], uow: UowT) -> Any:
 
 
 def _refuse_stale(jobs: Sequence[_Job[Any]]) -> None:
-    now = time.monotonic()
+    now = asyncio.get_running_loop().time()
     for job in jobs:
         if job.stale_at is not None and job.stale_at < now:
             _fail(job, OverloadedError())
