@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import RowMapping
 
 from chassis.db import Reader
+from chassis.writer import EventHandler
 from contracts.envelope import Event
 
 PAGE: Final = 2_000
@@ -29,7 +30,7 @@ Digests = dict[str, bytes]
 
 @dataclass(frozen=True, slots=True)
 class Projection:
-    """A table, and the events whose handlers (those the service subscribes them with) fill it.
+    """A table, and the events whose handlers fill it: those the service subscribes them with, or those of `kept_by`.
 
     Args:
         table: it has a key of one column.
@@ -37,6 +38,7 @@ class Projection:
         own: columns with facts of this service's own; a rebuild neither compares nor touches them.
         stamped: the column that says when the row was written here; set anew when a rebuild writes.
         until: the column that says when a row has lost its meaning; such rows may be gone and are left out.
+        kept_by: handlers that only keep, for events whose subscribed handlers keep and then react.
         in_parts: each event fills in part of its row, whose key is the events' subject. A row whose first events the
             journal no longer has cannot be judged then; where every event tells all, the newest is enough.
     """
@@ -46,6 +48,7 @@ class Projection:
     own: frozenset[str] = frozenset()
     stamped: str | None = None
     until: str | None = None
+    kept_by: Mapping[type[Event], EventHandler[Any]] = field(default_factory=dict)
     in_parts: bool = False
     key: sa.Column[Any] = field(init=False)
 

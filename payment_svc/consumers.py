@@ -7,7 +7,14 @@ from chassis.consumer import Subscriptions
 from chassis.projections import Projection
 from chassis.token_feed import TokenFeed, token_projections
 from contracts.order import OrderCancelled, OrderConfirmed, OrderPaymentRequested
-from payment_svc.handlers import on_order_cancelled, on_order_confirmed, on_payment_requested
+from payment_svc.handlers import (
+    keep_cancellation,
+    keep_confirmation,
+    keep_request,
+    on_order_cancelled,
+    on_order_confirmed,
+    on_payment_requested,
+)
 from payment_svc.tables import TOKENS, payables
 
 SUBSCRIPTIONS: Final[Subscriptions] = MappingProxyType(
@@ -23,6 +30,11 @@ PROJECTIONS: Final = (
         payables,
         (OrderPaymentRequested, OrderConfirmed, OrderCancelled),
         own=frozenset({"payment_id"}),
+        kept_by={
+            OrderPaymentRequested: keep_request,
+            OrderConfirmed: keep_confirmation,
+            OrderCancelled: keep_cancellation,
+        },
         in_parts=True,
     ),
     *token_projections(TOKENS),

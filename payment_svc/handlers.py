@@ -41,26 +41,40 @@ class _Plan:
 
 async def on_payment_requested(event: OrderPaymentRequested, uow: PaymentUnitOfWork) -> None:
     """The order can be paid from now on, unless it was cancelled before this came."""
-    payable = await uow.payables.of_order(event.order_id)
-    payable.request(event.user_id, event.amount, event.pay_by)
-    await _settle_order(payable, uow)
+    await keep_request(event, uow)
+    await _settle_order(event.order_id, uow)
 
 
 async def on_order_confirmed(event: OrderConfirmed, uow: PaymentUnitOfWork) -> None:
     """Capture, if this payment is held here. If nothing is held, order_svc has to know: it would wait for ever."""
     payable = await uow.payables.of_order(event.order_id)
-    news = payable.confirm(event.payment_id)
+    news = payable.confirmed_payment_id is None
+    await keep_confirmation(event, uow)
     payment = await uow.payments.find(event.payment_id)
     if news and not payable.cancelled:
         _refuse_what_is_gone(event, payment, uow)
-    await _settle_order(payable, uow)
+    await _settle_order(event.order_id, uow)
 
 
 async def on_order_cancelled(event: OrderCancelled, uow: PaymentUnitOfWork) -> None:
     """Void or refund what there is; what is on its way is dealt with when the provider has answered."""
-    payable = await uow.payables.of_order(event.order_id)
-    payable.cancel(event.reason)
-    await _settle_order(payable, uow)
+    await keep_cancellation(event, uow)
+    await _settle_order(event.order_id, uow)
+
+
+# What is kept of order_svc's decisions, without what follows from it: a rebuild of `payables` does this and no more.
+
+
+async def keep_request(event: OrderPaymentRequested, uow: PaymentUnitOfWork) -> None:
+    (await uow.payables.of_order(event.order_id)).request(event.user_id, event.amount, event.pay_by)
+
+
+async def keep_confirmation(event: OrderConfirmed, uow: PaymentUnitOfWork) -> None:
+    (await uow.payables.of_order(event.order_id)).confirm(event.payment_id)
+
+
+async def keep_cancellation(event: OrderCancelled, uow: PaymentUnitOfWork) -> None:
+    (await uow.payables.of_order(event.order_id)).cancel(event.reason)
 
 
 async def start_payment(command: StartPayment, uow: PaymentUnitOfWork) -> Begun | StoredResponse:
@@ -165,7 +179,8 @@ def _refuse_what_is_gone(event: OrderConfirmed, payment: Payment | None, uow: Pa
         payment.refuse_capture("released_by_provider")
 
 
-async def _settle_order(payable: Payable, uow: PaymentUnitOfWork) -> None:
+async def _settle_order(order_id: UUID, uow: PaymentUnitOfWork) -> None:
+    payable = await uow.payables.get(order_id)
     if payable.payment_id is not None:
         await settle(payable, await uow.payments.get(payable.payment_id), uow)
 

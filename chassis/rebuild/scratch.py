@@ -56,6 +56,9 @@ class Scratch:
     def __init__(self, definition: ServiceDefinition[Any], store: Store, session: WriteSession) -> None:
         self.reader = store.reader
         self._definition = definition
+        self._handlers = dict(definition.subscriptions)
+        for projection in definition.projections:
+            self._handlers |= projection.kept_by
         self._session = session
         self._time = _TimeOfEvent()
         self._ids = _NoIds()
@@ -124,7 +127,7 @@ class Scratch:
                 fresh.discard(envelope.id)
                 self._time.moment = envelope.time
                 uow.begin_job(MessageContext(envelope.correlationid, envelope.id))
-                await self._definition.subscriptions[type(event)](event, uow)
+                await self._handlers[type(event)](event, uow)
                 uow.end_job()
         await uow.flush()
 

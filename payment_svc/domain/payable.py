@@ -65,12 +65,10 @@ class Payable(AggregateRoot):
         if self.amount is None:
             self.user_id, self.amount, self.pay_by = user_id, amount, pay_by
 
-    def confirm(self, payment_id: UUID) -> bool:
-        """The order stands on this payment; whether that is news. The first confirmation stands."""
-        if self.confirmed_payment_id is not None:
-            return False
-        self.confirmed_payment_id = payment_id
-        return True
+    def confirm(self, payment_id: UUID) -> None:
+        """The order stands on this payment. The first confirmation stands."""
+        if self.confirmed_payment_id is None:
+            self.confirmed_payment_id = payment_id
 
     def cancel(self, reason: str) -> None:
         """The order will not be fulfilled. The first reason stands."""
