@@ -217,6 +217,17 @@ class Trial:
         await wait_until(told, timeout=30, message=f"/payments/audit{path} is not told")
         return document
 
+    async def _our_orders(self) -> dict[str, tuple[int, int]]:
+        """What payment_svc has captured and refunded, by order."""
+        found: dict[str, tuple[int, int]] = {}
+        after = ""
+        while True:
+            page = await self._audit(f"/orders?limit=1000{after}")
+            found |= {row["order_id"]: (row["captured"], row["refunded"]) for row in page["items"]}
+            if page["next"] is None:
+                return found
+            after = f"&after={page['next']}"
+
     async def _come_to_rest(self, began: float) -> Report:
         """Compare until every order has ended and the books agree, or patience does."""
         deadline = time.monotonic() + self._plan.settle_seconds
@@ -239,7 +250,7 @@ class Trial:
             captures[payment["order_id"]] += payment["captures"]
             captured[payment["order_id"]] += payment["captured"]
             refunded[payment["order_id"]] += payment["refunded"]
-        ours = {row["order_id"]: (row["captured"], row["refunded"]) for row in audit["orders"]}
+        ours = await self._our_orders()
         breaches = [*audit["breaches"]]
         for sale in self._desk.sales.values():
             id_ = str(sale.id)
