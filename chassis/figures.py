@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from sqlalchemy.engine import RowMapping
 
 from chassis.db import Reader
+from chassis.discards import discarded_events
 from chassis.fields import Answer
 from chassis.runtime import Runtime
 from chassis.unit_of_work import RuntimeTables
@@ -65,13 +66,15 @@ class MessageFigures(Answer):
     """Events by type: `sent` are those the broker confirmed, `received` those whose effect is committed here.
 
     As far back as each is kept, so the two sides of an old shop differ here; `/audit/messages` is what compares. Every
-    event made after `kept_since` is still in the outbox: rows are pruned by when they were sent.
+    event made after `kept_since` is still in the outbox: rows are pruned by when they were sent. `discarded` are events
+    whose dead letter an operator threw away: nobody will ever receive them, on purpose.
     """
 
     kept_since: datetime
     outbox: OutboxFigures
     sent: dict[str, int]
     received: dict[str, int]
+    discarded: dict[str, list[UUID]]
 
 
 class Bucket(Answer):
@@ -136,6 +139,7 @@ async def message_figures(runtime: Runtime[Any]) -> MessageFigures:
         outbox=await _outbox_figures(reader, tables),
         sent=await _by_type(reader, sent.group_by("name")),
         received=await _by_type(reader, received.group_by("name")),
+        discarded=await discarded_events(reader, tables.discards),
     )
 
 

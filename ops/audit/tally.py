@@ -112,8 +112,8 @@ class Tally:
             self._add(Check.BROKER, len(broker.consumers), messages.queues(broker))
 
     def _discarded(self) -> Mapping[str, Set[str]]:
-        """By service the events whose dead letter an operator threw away, where a service tells."""
-        told = {service: summary.get("discarded", {}) for service, summary in self.summaries.items()}
+        """By service the events whose dead letter an operator threw away."""
+        told = {service: summary["discarded"] for service, summary in self.summaries.items()}
         return {
             service: {event_id for ids in by_type.values() for event_id in ids} for service, by_type in told.items()
         }

@@ -45,7 +45,12 @@ class Message:
 def _summaries() -> dict[str, Any]:
     outbox: dict[str, Any] = {"pending": 0, "parked": 0, "oldest_pending_at": None, "rows": []}
     found: dict[str, Any] = {
-        service: {"at": NOW.isoformat(), "kept_since": (NOW - KEPT).isoformat(), "outbox": copy.deepcopy(outbox)}
+        service: {
+            "at": NOW.isoformat(),
+            "kept_since": (NOW - KEPT).isoformat(),
+            "outbox": copy.deepcopy(outbox),
+            "discarded": {},
+        }
         for service in SERVICES
     }
     found["auth"] |= {"open_sessions": 1, "live_token_astray": [], "open_of_closed_account": [], "revoked_untold": []}

@@ -209,9 +209,20 @@ async def a_revocation_nobody_was_told(vandal: Vandal, sold: Sold) -> Accused:
     return {(Check.IDENTITY, str(row["id"]))}
 
 
+async def a_letter_was_thrown_away(vandal: Vandal, sold: Sold) -> Accused:
+    """By an operator, who says so: worth knowing, and no breach."""
+    event_id = await vandal.event("order", "order.placed.v1", sold.paid)
+    tables, wire_name = vandal.tables("catalog"), "order.placed.v1"
+    letter = {"id": "letter", "event_id": event_id, "type": wire_name, "reason": "", "discarded_by": uuid4()}
+    await vandal.execute("catalog", tables.inbox.delete().where(tables.inbox.c.event_id == event_id))
+    await vandal.execute("catalog", tables.discards.insert().values(letter | {"discarded_at": datetime.now(UTC)}))
+    return set()
+
+
 TAMPERS: Final[tuple[Tamper, ...]] = (
     an_inbox_forgot,
     an_inbox_has_another,
+    a_letter_was_thrown_away,
     an_outbox_forgot,
     an_event_from_nowhere,
     an_event_of_a_key_is_lost,
