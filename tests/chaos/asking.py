@@ -14,7 +14,7 @@ from tests.chaos.journal import Journal
 from tests.chaos.record import Ask, Outcome, Record
 
 FIRST_PAUSE: Final = 0.1
-LONGEST_PAUSE: Final = 1.0
+LONGEST_PAUSE: Final = 3.0
 PAUSE_OF_THE_PATIENT: Final = 8.0
 """After 429 and 503: whoever is told that there is too much to do comes back later each time."""
 TEMPORARY: Final = {"idempotency-in-progress", "payment-in-progress", "order-not-payable"}
