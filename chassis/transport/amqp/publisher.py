@@ -26,6 +26,10 @@ from chassis.transport.base import Outcome, OutgoingMessage, PublishResult
 logger = logging.getLogger(__name__)
 
 PUBLISH_SECONDS = 5.0
+WINDOW = 100
+"""How many publishes wait for their answers at once: all of them must have one within `PUBLISH_SECONDS`, also in a
+process that has a lot else to do."""
+TIMED_OUT = PublishResult(Outcome.UNKNOWN, f"no answer within {PUBLISH_SECONDS:g} s")
 TOPOLOGY_RETRY_SECONDS = 5.0
 WATCH_SECONDS = 0.5
 MAX_SHORT_BYTES = 255
@@ -63,8 +67,10 @@ class Publisher:
         results: dict[int, PublishResult] = {}
         async with self._turn:
             for wave in _waves(messages):
-                answers = await self._publish_wave([messages[index] for index in wave])
-                results.update(zip(wave, answers, strict=True))
+                for start in range(0, len(wave), WINDOW):
+                    window = wave[start : start + WINDOW]
+                    answers = await self._publish_window([messages[index] for index in window])
+                    results.update(zip(window, answers, strict=True))
         return [results[index] for index in range(len(messages))]
 
     async def watch(self, link: Link) -> None:
@@ -107,7 +113,7 @@ class Publisher:
         elif not blocked:
             self.blocked_since = None
 
-    async def _publish_wave(self, messages: Sequence[OutgoingMessage]) -> list[PublishResult]:
+    async def _publish_window(self, messages: Sequence[OutgoingMessage]) -> list[PublishResult]:
         """Publish messages with different ids; an unknown outcome costs the connection, so that no late answer
         can be mistaken for that of the next try."""
         link = self._link
@@ -172,7 +178,9 @@ class Publisher:
             return PublishResult(Outcome.UNKNOWN, "the connection gave up on it")
         except (ValueError, TypeError) as error:
             return PublishResult(Outcome.NACKED, f"cannot be sent: {error}")
-        except Exception as error:  # a timeout, a lost connection or what the client makes of them: it may have arrived
+        except TimeoutError:
+            return TIMED_OUT
+        except Exception as error:  # a lost connection or what the client makes of it: it may have arrived
             return PublishResult(Outcome.UNKNOWN, describe(error))
         if isinstance(answer, aiormq.spec.Basic.Ack):
             return PublishResult(Outcome.ACK)
@@ -220,6 +228,7 @@ class Suspects:
 
     Frames written just after the broker closed a channel make it close the whole connection, and then nobody can tell
     which message was refused. Without this one refused message would do the same to its batch at every try.
+    A timeout is nobody's fault: the broker or this process was slow, and one message at a time would be slower still.
     """
 
     MOST = 1000
@@ -234,8 +243,10 @@ class Suspects:
         return self._failures.get(message_id, 0)
 
     def learn(self, messages: Sequence[OutgoingMessage], results: Sequence[PublishResult]) -> None:
-        """Suspect what has no certain outcome, clear what has; the oldest suspects are forgotten."""
+        """Suspect what went down with its channel, clear what has an outcome; the oldest suspects are forgotten."""
         for message, result in zip(messages, results, strict=True):
+            if result is TIMED_OUT:
+                continue
             failures = self._failures.pop(message.message_id, 0)
             if result.outcome is Outcome.UNKNOWN:
                 self._failures[message.message_id] = failures + 1
