@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import json
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -26,6 +27,8 @@ from tests.fixtures.stores import private_cluster
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run, write the report, and say where it is; 0 if every promise was kept."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)  # also when told to stop: end the shop and the broker
     options = _options(arguments)
     out: Path = options.out or Path(".run") / "chaos" / f"{datetime.now(UTC):%Y-%m-%d-%H%M}-{options.mode}"
     out.mkdir(parents=True, exist_ok=True)
