@@ -171,8 +171,8 @@ class Shop:
 
         source = HttpSource(ask, self.processes.management, self.processes.vhost.name)
         report = await audit(source, wait=PATIENCE)
-        assert report.breaches == []
-        assert report.moving == []
+        assert report.breaches == [], report.breaches
+        assert report.moving == [], report.moving
 
     async def _log_in(self, email: str, password: str) -> dict[str, str]:
         body = {"email": email, "password": password, "cookie": False}
