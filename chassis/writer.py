@@ -52,7 +52,11 @@ _RETRYABLE_SQLSTATES = {"40001", "40P01", "23505"}
 
 
 class StoreUnavailableError(DomainError):
-    """The database cannot be reached or cannot write; nothing of the job happened that a retry would double."""
+    """The database cannot be reached or cannot write.
+
+    On PostgreSQL a job may have been committed all the same, if the connection was lost during the commit: what must
+    not happen twice carries an id or a key.
+    """
 
     def __init__(self) -> None:
         super().__init__(
@@ -86,6 +90,11 @@ class _Job(Generic[UowT]):
     stale_at: float | None = None
     """When, by the loop's clock, it is too late to begin."""
 
+    @property
+    def known_again(self) -> bool:
+        """Whether its own id or key would tell, should it run a second time, that it has happened."""
+        return self.event is not None or self.request is not None
+
 
 class Writer(Generic[UowT]):
     """One per store. `execute` and `handle` return after the commit, or raise and nothing has changed."""
@@ -116,6 +125,7 @@ class Writer(Generic[UowT]):
         self.trouble = ""
         """Why the store could not be written, since when; empty when it can be, as far as was tried."""
         self._running: _Job[UowT] | None = None
+        self._committing = False
         self.on_emitted: Callable[[], None] = lambda: None
         """Called after a commit that left events in the outbox; the relay sets it to its wake-up."""
 
@@ -252,6 +262,7 @@ class Writer(Generic[UowT]):
             except Exception as error:
                 if is_store_trouble(error):
                     await self._close_session()
+                    jobs = self._without_uncertain(jobs)
                     break
                 if self._running is None:
                     break  # it came up at the flush: nobody knows whose it is
@@ -270,6 +281,16 @@ class Writer(Generic[UowT]):
             except Exception as error:
                 _fail(job, error)
 
+    def _without_uncertain(self, jobs: list[_Job[UowT]]) -> list[_Job[UowT]]:
+        """A connection that is lost during the commit leaves open whether it happened: then only what is known again
+        by its id or key may run a second time. The others are told that nobody knows."""
+        if not self._committing:
+            return jobs
+        for job in jobs:
+            if not job.known_again:
+                _fail(job, StoreUnavailableError())
+        return [job for job in jobs if job.known_again]
+
     async def _commit_alone(self, job: _Job[UowT]) -> None:
         for attempt in range(1, CONFLICT_TRIES + 1):
             try:
@@ -285,7 +306,7 @@ class Writer(Generic[UowT]):
 
     async def _commit(self, jobs: Sequence[_Job[UowT]]) -> None:
         started = time.perf_counter()
-        self._running = None
+        self._running, self._committing = None, False
         session = await self._open_session()
         async with session.transaction() as connection:
             uow = self._make_uow(
@@ -294,6 +315,7 @@ class Writer(Generic[UowT]):
             results = await self._run_jobs(jobs, uow)
             await uow.flush()
             self._failpoints.hit("writer.before_commit")
+            self._committing = True
         self._after_commit(uow, len(jobs), time.perf_counter() - started)
         for job, result in zip(jobs, results, strict=True):
             if not job.done.done():

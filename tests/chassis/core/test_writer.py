@@ -2,13 +2,15 @@
 
 import asyncio
 import errno
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 from uuid import UUID, uuid4
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from chassis import writer as writer_module
 from chassis.context import MessageContext
@@ -135,6 +137,35 @@ async def test_a_request_that_waited_too_long_is_refused_unbegun_and_an_event_is
     assert isinstance(refused, OverloadedError)
     assert handled is True
     assert await value_of(runtime, counter_id) is None
+
+
+async def test_a_commit_nobody_heard_of_is_not_done_again_without_a_key(
+    runtime: Runtime[ToyUnitOfWork], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection is lost after the server committed: what has no id or key to be known by is not run again."""
+    plain, order_id = uuid4(), uuid4()
+    event = InboxEvent(uuid4(), OrderCancelled(order_id=order_id, reason="test"))
+    await runtime.writer.execute(add, Add(plain))
+    session = await runtime.writer._open_session()
+    transaction = session.transaction
+
+    @asynccontextmanager
+    async def deaf() -> AsyncIterator[Any]:
+        monkeypatch.undo()
+        async with transaction() as connection:
+            yield connection
+        raise OperationalError("COMMIT", None, ConnectionResetError(), connection_invalidated=True)
+
+    monkeypatch.setattr(session, "transaction", deaf)
+    uncertain, handled = await asyncio.gather(
+        runtime.writer.execute(add, Add(plain)),
+        runtime.writer.handle(event, on_order_cancelled, CONTEXT),
+        return_exceptions=True,
+    )
+    assert isinstance(uncertain, StoreUnavailableError)
+    assert handled is False, "its id says that it was handled"
+    assert await value_of(runtime, plain) == 2
+    assert await value_of(runtime, order_id) == 1
 
 
 async def test_an_event_is_handled_once_for_ever(runtime: Runtime[ToyUnitOfWork]) -> None:
