@@ -173,7 +173,7 @@ class Trial:
                 await self._pay(sale, str(uuid4()), "pm_card_visa")
 
     async def _pay(self, sale: Sale, key: str, card: str) -> None:
-        """One call, repeated under its key until it is answered."""
+        """One call, repeated under its key until it is answered. The service may not have heard of our key yet."""
         body = {"order_id": str(sale.id), "payment_method": card}
         while True:
             headers = {**self._mint.headers(sale.user_id), "Idempotency-Key": key}
@@ -183,7 +183,13 @@ class Trial:
             document = answer.json()
             word = document.get("status") if answer.status_code == 201 else document["type"].rpartition("/")[2]
             self._answers[str(word)] += 1
-            if word not in {"not-found", "idempotency-in-progress", "overloaded", "storage-unavailable"}:
+            if word not in {
+                "unauthenticated",
+                "not-found",
+                "idempotency-in-progress",
+                "overloaded",
+                "storage-unavailable",
+            }:
                 assert answer.status_code in {201, 409}, answer.text
                 return
             await asyncio.sleep(_PATIENCE)
