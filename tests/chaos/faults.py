@@ -70,12 +70,12 @@ class Saboteur:
 
     async def _restart(self, fault: Fault, inflicted: Inflicted) -> None:
         await self._stop(fault.target, inflicted)
-        self._shop.start_again(fault.target)
+        self._shop.launch(fault.target)
 
     async def _outage(self, fault: Fault, inflicted: Inflicted) -> None:
         await self._stop(fault.target, inflicted)
         await self._last(fault, inflicted)
-        self._shop.start_again(fault.target)
+        self._shop.launch(fault.target)
 
     async def _stop(self, service: str, inflicted: Inflicted) -> None:
         if not self._shop.running(service):

@@ -17,13 +17,21 @@ from tests.e2e.processes import ShopProcesses
 from tests.fixtures.broker import RabbitNode, RabbitVhost
 
 STOP_SECONDS: Final = 10.0
+CHEAP_HASHES: Final = {"AUTH_ARGON2_MEMORY_KIB": "1024", "AUTH_ARGON2_PASSES": "1"}
+"""Forty people log in at once; hashing is not what is measured here."""
 
 
 class SupervisedShop(ShopProcesses):
     """What the end-to-end tests start, and may be ill-treated while others use it."""
 
-    def __init__(self, folder: Path, vhost: RabbitVhost, extra: Mapping[str, str] | None = None) -> None:
-        super().__init__(folder, vhost, extra)
+    def __init__(
+        self,
+        folder: Path,
+        vhost: RabbitVhost,
+        extra: Mapping[str, str] | None = None,
+        stores: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(folder, vhost, extra, stores)
         self.restarts: Counter[str] = Counter()
 
     def management(self, timeout: float = 10.0) -> ManagementApi:
@@ -34,7 +42,7 @@ class SupervisedShop(ShopProcesses):
         """Start again whoever died unasked; who that was."""
         dead = [service for service, process in list(self._processes.items()) if process.poll() is not None]
         for service in dead:
-            self._processes[service] = self._spawn(service, "serve")
+            self.launch(service)
             self.restarts[service] += 1
         return dead
 
@@ -44,17 +52,10 @@ class SupervisedShop(ShopProcesses):
         if process is not None and process.poll() is None:
             process.send_signal(number)
 
-    def start_again(self, service: str) -> None:
-        """Start without waiting for an answer."""
-        self._processes[service] = self._spawn(service, "serve")
-
     def stop_within(self, service: str) -> tuple[int, float]:
         """SIGTERM; exit status and seconds. The process is not revived."""
         begun = time.monotonic()
         return self.stop(service), time.monotonic() - begun
-
-    def pid(self, service: str) -> int:
-        return self._processes[service].pid
 
 
 @contextmanager
@@ -65,7 +66,8 @@ def supervised_shop(node: RabbitNode, folder: Path, *, pay_within: float, stores
         management.load_definitions(vhost_definitions(name))
     vhost = RabbitVhost(node, name)
     vhost.make_durable()
-    shop = SupervisedShop(folder, vhost, _environment(pay_within, stores))
+    databases = {service: f"{stores}/chaos_{service}" for service in SERVICES} if stores else None
+    shop = SupervisedShop(folder, vhost, {"ORDER_PAYMENT_TIMEOUT_SECONDS": str(pay_within), **CHEAP_HASHES}, databases)
     try:
         shop.migrate()
         shop.start()
@@ -77,17 +79,6 @@ def supervised_shop(node: RabbitNode, folder: Path, *, pay_within: float, stores
         shop.close()
         with node.management() as management:
             management.delete(f"vhosts/{name}")
-
-
-def _environment(pay_within: float, stores: str) -> dict[str, str]:
-    environment = {
-        "ORDER_PAYMENT_TIMEOUT_SECONDS": str(pay_within),
-        "AUTH_ARGON2_MEMORY_KIB": "1024",  # forty people log in at once; hashing is not what is measured here
-        "AUTH_ARGON2_PASSES": "1",
-    }
-    if stores:
-        environment |= {f"{service.upper()}_DATABASE_URL": f"{stores}/chaos_{service}" for service in SERVICES}
-    return environment
 
 
 def keep_logs(shop: SupervisedShop, target: Path) -> None:
