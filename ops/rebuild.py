@@ -4,12 +4,16 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
+from ops.audit import Check, Finding
 from ops.config import ShopConfig
 from ops.journal import NoJournalError, journal_url
+
+PROJECTING: Final = ("order", "payment", "catalog")
+"""auth_svc keeps nothing of others."""
 
 
 class RebuildError(Exception):
@@ -50,21 +54,24 @@ async def rebuild_service(config: ShopConfig, state: Mapping[str, Any] | None, s
     return Rebuilt(process.returncode == 0, output.decode())
 
 
-async def projection_breaches(config: ShopConfig, state: Mapping[str, Any], services: Sequence[str]) -> list[str]:
-    """For the audit: one sentence for each projection that is not what the journal makes of it.
+async def compared_projections(config: ShopConfig, state: Mapping[str, Any]) -> tuple[int, list[Finding]]:
+    """For the audit: how many projections there are, and those that are not what the journal makes of them.
 
     Raises:
         NoJournalError, RebuildError: as `rebuild_service`.
     """
-    reports = await asyncio.gather(*(rebuild_service(config, state, each, "--check", "--json") for each in services))
-    return [sentence for report in reports for sentence in breaches_of(json.loads(report.output))]
+    reports = [await rebuild_service(config, state, service, "--check", "--json") for service in PROJECTING]
+    documents = [json.loads(report.output) for report in reports]
+    return sum(len(each["projections"]) for each in documents), [f for each in documents for f in breaches_of(each)]
 
 
-def breaches_of(document: Mapping[str, Any]) -> list[str]:
-    """The sentences for one service's report."""
-    return [
-        f"{document['service']}: {found['table']} is not what the journal makes of it: "
-        f"{len(found['missing'])} rows missing, {len(found['differing'])} different, {len(found['surplus'])} too many"
-        for found in document["projections"]
-        if not found["equal"]
-    ]
+def breaches_of(document: Mapping[str, Any]) -> list[Finding]:
+    """What one service's report says is wrong; the ids are the keys of the rows."""
+    return [_breach(document["service"], found) for found in document["projections"] if not found["equal"]]
+
+
+def _breach(service: str, found: Mapping[str, Any]) -> Finding:
+    missing, differing, surplus = found["missing"], found["differing"], found["surplus"]
+    counts = f"{len(missing)} rows missing, {len(differing)} different, {len(surplus)} too many"
+    text = f"{service}: {found['table']} is not what the journal makes of it: {counts}"
+    return Finding(Check.PROJECTIONS, text, (*missing, *differing, *surplus))

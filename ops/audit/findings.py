@@ -24,6 +24,7 @@ class Check(StrEnum):
     PROVIDER = "provider"
     KEYS = "keys"
     IDENTITY = "identity"
+    PROJECTIONS = "projections"
 
 
 ABOUT: Final[Mapping[Check, str]] = MappingProxyType(
@@ -41,6 +42,7 @@ ABOUT: Final[Mapping[Check, str]] = MappingProxyType(
         Check.PROVIDER: "the provider's own books say the same",
         Check.KEYS: "every idempotency key made one thing, and everything was made with one",
         Check.IDENTITY: "every order is somebody's, and sessions and tokens keep their rules",
+        Check.PROJECTIONS: "what is kept of others' facts is what the journal makes of it (--projections)",
     }
 )
 """Each check as a sentence that is true in a sound shop."""
@@ -104,6 +106,11 @@ class Report:
     @property
     def sound(self) -> bool:
         return not self.breaches
+
+    def with_check(self, check: Check, compared: int, breaches: Sequence[Finding]) -> "Report":
+        """The same with one more check, made in another way than by looking at figures."""
+        look = replace(self.look, compared={**self.look.compared, check: compared})
+        return replace(self, look=look, breaches=[*self.breaches, *breaches])
 
     @property
     def result(self) -> str:

@@ -65,10 +65,17 @@ async def _provider_books(source: Source) -> ProviderBooks | None:
         page = await source.get("payment", path_of("payment", "/provider", cursor=cursor))
         if page is None or not page["complete"]:
             return None
-        charges |= {row["payment_id"] or row["reference"]: row for row in page["payments"]}
+        for row in page["payments"]:
+            name = row["payment_id"] or row["reference"]
+            charges[name] = _together(charges[name], row) if name in charges else row
         cursor = page["next_cursor"]
         if cursor is None:
             return ProviderBooks(charges, page["discrepancies"])
+
+
+def _together(first: Row, second: Row) -> Row:
+    """Two references of the provider for one payment of ours: what counts is what was taken and given back in all."""
+    return {**second, **{name: first[name] + second[name] for name in ("captured", "refunded", "captures")}}
 
 
 async def _used_keys(source: Source, service: str) -> UsedKeys:

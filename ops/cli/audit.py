@@ -10,8 +10,10 @@ from rich.text import Text
 
 from ops.audit import ABOUT, Check, Finding, Report, running_source
 from ops.audit import audit as audited
-from ops.cli.common import Json, asked_shop, give_up, write_json
+from ops.cli.common import Json, asked_shop, config, give_up, write_json
 from ops.console import ShopConsole
+from ops.journal import NoJournalError
+from ops.rebuild import RebuildError, compared_projections
 from ops.shop_api import ManagementError
 
 MAX_SHOWN = 20
@@ -20,9 +22,12 @@ STYLES = {"sound": "green", "moving": "yellow", "breach": "bold red", "not looke
 Wait = Annotated[
     float, typer.Option("--wait", min=0, max=3600, help="Wait up to so many seconds for the shop to rest.")
 ]
+Projections = Annotated[
+    bool, typer.Option("--projections", help="Also rebuild what is kept of others' facts, and compare. Takes longer.")
+]
 
 
-def audit(as_json: Json = False, wait: Wait = 0.0) -> None:
+def audit(as_json: Json = False, wait: Wait = 0.0, projections: Projections = False) -> None:
     """Do stock, money and messages add up across the services? It only reads.
 
     Exit status: 0 nothing is wrong, 1 something is, 2 the shop could not be asked. On a shop at work, what is under way
@@ -34,9 +39,11 @@ def audit(as_json: Json = False, wait: Wait = 0.0) -> None:
 
       shop audit --wait 30            first wait until nothing moves, then everything is compared
 
+      shop audit --projections        also compare with what the journal says
+
       shop audit --json | jq .breaches
     """
-    report = asyncio.run(_audit(wait))
+    report = asyncio.run(_audit(wait, projections=projections))
     if as_json:
         write_json(report.to_json())
     else:
@@ -44,12 +51,17 @@ def audit(as_json: Json = False, wait: Wait = 0.0) -> None:
     raise SystemExit(0 if report.sound else 1)
 
 
-async def _audit(wait: float) -> Report:
+async def _audit(wait: float, *, projections: bool) -> Report:
     async with asked_shop() as shop:
         try:
-            return await audited(running_source(shop), wait=wait)
+            report = await audited(running_source(shop), wait=wait)
+            if projections:
+                report = report.with_check(Check.PROJECTIONS, *await compared_projections(config(), shop.state))
+            return report
         except ManagementError as error:
             give_up(f"broker: {error}")
+        except (NoJournalError, RebuildError) as error:
+            give_up(str(error))
 
 
 def show(report: Report, console: ShopConsole) -> None:

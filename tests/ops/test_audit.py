@@ -308,6 +308,10 @@ class TestProvider:
         assert (found.check, accused in found.ids) == (Check.PROVIDER, True)
         assert said in found.text
 
+    async def test_two_references_of_one_payment_are_what_they_took_together(self) -> None:
+        let_go = self.charge(reference="pi_0", captured=0, refunded=0, captures=0)
+        assert (await look(AuditedShop(charges=[self.charge(), let_go]))).findings == ()
+
     async def test_in_pages(self) -> None:
         nothing_taken = [self.charge(payment_id=an_id(n), captured=0, captures=0) for n in range(30, 34)]
         shop = AuditedShop(charges=[*nothing_taken, self.charge()], page=2)

@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 from chassis.migrate import migrate
 from ops.cli.__main__ import app
 from ops.config import ShopConfig
-from ops.rebuild import RebuildError, breaches_of, projection_breaches
+from ops.rebuild import RebuildError, breaches_of, compared_projections
 from tests.support.replay import STORIES
 
 STORY = str(STORIES / "prices_change.jsonl")
@@ -36,9 +36,9 @@ def test_an_empty_store_is_filled_after_a_yes(store: Path) -> None:
     assert checked.exit_code == NOT_EQUAL, checked.output
     [found] = [each for each in json.loads(checked.stdout)["projections"] if each["table"] == "products"]
     assert (found["rows"], len(found["missing"])) == (0, 1)
-    assert breaches_of(json.loads(checked.stdout)) == [
-        "order: products is not what the journal makes of it: 1 rows missing, 0 different, 0 too many"
-    ]
+    [breach] = breaches_of(json.loads(checked.stdout))
+    assert breach.text == "order: products is not what the journal makes of it: 1 rows missing, 0 different, 0 too many"
+    assert breach.ids == tuple(found["missing"])
     unasked = shop("rebuild", "order", "--from", STORY, "--apply")
     assert (unasked.exit_code, "--yes" in unasked.stderr) == (NOT_TOLD, True)
     applied = shop("rebuild", "order", "--from", STORY, "--apply", "--yes")
@@ -60,4 +60,4 @@ def test_what_cannot_be_told_is_said(store: Path) -> None:
 async def test_the_audit_is_told_why_it_could_not_be_told(store: Path) -> None:
     nowhere = {"amqp": {"monitoring": "amqp://nobody:x@127.0.0.1:1/"}}
     with pytest.raises(RebuildError, match="order_svc: the journal cannot be read"):
-        await projection_breaches(ShopConfig.from_environment(), nowhere, ["order"])
+        await compared_projections(ShopConfig.from_environment(), nowhere)
