@@ -132,7 +132,7 @@ class SqliteSession:
         try:
             await self._committer.commit()
         except sqlite3.Error as error:
-            if error.sqlite_errorcode in _SYNC_FAILED:
+            if getattr(error, "sqlite_errorcode", None) in _SYNC_FAILED:  # Python's own errors have none
                 abandon_process(error)
             raise OperationalError("COMMIT", None, error) from error
 

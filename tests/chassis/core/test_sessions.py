@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from chassis import sessions
 from chassis.db import Store
-from chassis.sessions import is_store_trouble
+from chassis.sessions import SqliteSession, is_store_trouble, sqlite_write_engine
 from tests.support.toy import create_tables, notes
 
 
@@ -133,5 +133,25 @@ async def test_a_failed_block_leaves_nothing_and_the_session_goes_on(store: Stor
     await write("kept", fail=False)
     rows = await store.reader.all(sa.select(notes.c.text))
     assert [row["text"] for row in rows] == ["kept"]
+    await session.close()
+    await store.close()
+
+
+class Refusing:
+    """A committer whose driver refuses, which SQLite knows nothing of."""
+
+    async def commit(self) -> None:
+        raise sqlite3.ProgrammingError("Cannot operate on a closed database.")
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+async def test_a_commit_that_python_refuses_is_an_error_like_sqlites_own(store: Store) -> None:
+    engine = sqlite_write_engine(store.url, lambda connection: None)
+    session = SqliteSession(engine.connect(), Refusing())
+    with pytest.raises(OperationalError):
+        async with session.transaction():
+            pass
     await session.close()
     await store.close()
