@@ -6,9 +6,11 @@ WORKERS ?= 2
 ROUNDS ?= 20
 MODE ?= kills
 MINUTES ?= 5
+SEEDS ?= 2000
+FROM ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast test-power failpoints race payments chaos check format types layers bench lock definitions clean
+.PHONY: help run test test-fast test-power failpoints race payments chaos simulate check format types layers bench lock definitions clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +49,9 @@ types: .venv/dev ## Type-check everything, strictly
 
 layers: .venv/dev ## Check that every import points downwards
 	@$(BIN)/lint-imports
+
+simulate: .venv/dev ## Run the whole shop on SEEDS seeds (2000), or tell the story of one: SEED=7
+	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --from $(FROM))
 
 bench: .venv/dev ## Measure orders per second and the latency of one order
 	@$(BIN)/python -m bench.order_to_cash
