@@ -61,7 +61,7 @@ async def test_the_brokers_disk_is_full_orders_are_taken_and_go_out_later(shop: 
     customer, sku = await shop.customer(), await shop.product(stock=4)
     await shop.buy(customer, sku)
     node = shop.processes.vhost.node.broker
-    await asyncio.to_thread(node.ctl, "set_disk_free_limit", "1000TB")
+    await asyncio.to_thread(node.ctl, "set_disk_free_limit", "100000GB")
     try:
         orders = [await shop.place(customer, sku)]
         await wait_until(lambda: says(shop, "order", "broker_blocked"), timeout=20)
