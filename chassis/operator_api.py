@@ -1,4 +1,4 @@
-"""What operators can do at every service over HTTP: settle its dead letters, let its parked events go."""
+"""What operators can do at every service over HTTP: settle dead letters, let parked events go, send events again."""
 
 from typing import Annotated, Any, Self
 from uuid import UUID
@@ -16,6 +16,7 @@ from chassis.discards import MAX_LETTER_ID, MAX_REASON, MAX_TYPE
 from chassis.fields import Body, CanonicalUuid, Text
 from chassis.letters import EVERY_LETTER, LetterFilter, OpenedLetter
 from chassis.parked import ParkedPage, UnparkedPage
+from chassis.resend import ResentPage
 from chassis.runtime import Runtime
 
 MAX_PAGE = 100
@@ -30,6 +31,7 @@ def operator_routes(prefix: str) -> APIRouter:
     router.post("/dead-letters/discard")(discard_dead_letters)
     router.get("/outbox/parked")(list_parked_events)
     router.post("/outbox/unpark")(unpark_events)
+    router.post("/outbox/resend")(resend_events)
     return router
 
 
@@ -100,6 +102,12 @@ class UnparkBody(Body):
         return self
 
 
+class ResendBody(Body):
+    """Events by id."""
+
+    ids: Annotated[list[CanonicalUuid], Field(min_length=1, max_length=MAX_PAGE)]
+
+
 async def list_dead_letters(
     principal: Operator,
     runtime: ServiceRuntime,
@@ -146,3 +154,10 @@ async def unpark_events(
     """Let parked events go out again, once the cause is mended. Repeating it changes nothing."""
     ids: list[UUID] | None = None if body.all else body.ids
     return await runtime.parked.unpark(ids, principal.user_id)
+
+
+async def resend_events(
+    principal: Operator, runtime: ServiceRuntime, body: Annotated[ResendBody, json_body(ResendBody)]
+) -> ResentPage:
+    """Send events again that a reader never got, once the cause is mended. Who had them drops them by their ids."""
+    return await runtime.sent.resend(body.ids, principal.user_id)

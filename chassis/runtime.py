@@ -20,6 +20,7 @@ from chassis.observer import Observer
 from chassis.parked import ParkedEvents
 from chassis.projections import Projection
 from chassis.relay import Relay
+from chassis.resend import SentEvents
 from chassis.retry import RetryPolicy
 from chassis.sweeps import Sweep, Sweeper
 from chassis.transport import Transport
@@ -63,8 +64,8 @@ class Environment:
 
 
 class Runtime(Generic[UowT]):
-    """A service's moving parts. `writer` takes changes, `reader` answers questions, `dead_letters` and `parked` are for
-    operators; the rest runs by itself."""
+    """A service's moving parts. `writer` takes changes, `reader` answers questions, and operators have `dead_letters`,
+    `parked` and `sent`. The rest runs by itself."""
 
     def __init__(self, definition: ServiceDefinition[UowT], environment: Environment) -> None:
         env = environment
@@ -122,6 +123,7 @@ class Runtime(Generic[UowT]):
             ids=env.ids,
         )
         self.parked = ParkedEvents(definition.tables.outbox, self.reader, self.writer, self.relay.wake)
+        self.sent = SentEvents(definition.tables.outbox, self.writer, self.relay.wake)
         self.sweeper = Sweeper(env.observer, env.failpoints)
         self.sweeper.add(Sweep("probe_store", PROBE_EVERY, self.writer.probe))
         for sweep in housekeeping(definition.tables, self.writer, env.clock, env.retention):

@@ -61,6 +61,7 @@ class Finding:
     """`ids` are orders, events, payments, sessions or products, as `text` says; `seconds`: how long it has been so.
 
     `between`: two services differ about the order `ids[0]`, which an event of it on its way explains.
+    `sent_by`: who can send the event `ids[0]` again, which a reader never handled.
     """
 
     check: Check
@@ -69,6 +70,7 @@ class Finding:
     kind: Kind = Kind.BREACH
     seconds: int | None = None
     between: bool = False
+    sent_by: str | None = None
 
     @property
     def identity(self) -> tuple[Check, str, tuple[str, ...]]:

@@ -134,7 +134,7 @@ def _finding(gap: Gap, broker: BrokerFigures | None, now: datetime) -> Finding:
         return Finding(Check.MESSAGES, f"{name} is a dead letter of {channel.reader}", ids, Kind.NOTE, seconds)
     if age > allowance(broker):
         text = f"{name} was sent by {channel.producer} and never handled by {channel.reader}"
-        return Finding(Check.MESSAGES, text, ids, seconds=seconds)
+        return Finding(Check.MESSAGES, text, ids, seconds=seconds, sent_by=channel.producer)
     text = f"{name} is on its way to {channel.reader}"
     return Finding(Check.MESSAGES, text, ids, Kind.MOVING, seconds)
 

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import httpx
 
-from ops.audit import HttpSource, audit
+from ops.audit import HttpSource, Report, audit
 from tests.e2e.processes import OPERATOR, ShopProcesses
 from tests.support.waiting import wait_until
 
@@ -164,15 +164,19 @@ class Shop:
 
     async def adds_up(self) -> None:
         """The conservation audit: the shop comes to rest, and then stock, money and messages add up."""
+        report = await self.audited(wait=PATIENCE)
+        assert report.breaches == [], report.breaches
+        assert report.moving == [], report.moving
+
+    async def audited(self, *, wait: float = 0.0) -> Report:
+        """What the audit says, after at most `wait` seconds of waiting for rest."""
         headers = await self.operator()
 
         async def ask(service: str, path: str) -> httpx.Response:
             return await self.call(service, "GET", path, headers=headers)
 
         source = HttpSource(ask, self.processes.management, self.processes.vhost.name)
-        report = await audit(source, wait=PATIENCE)
-        assert report.breaches == [], report.breaches
-        assert report.moving == [], report.moving
+        return await audit(source, wait=wait)
 
     async def _log_in(self, email: str, password: str) -> dict[str, str]:
         body = {"email": email, "password": password, "cookie": False}

@@ -3,12 +3,14 @@
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 from typer.testing import CliRunner, Result
 
+from ops.audit import Check, Finding
 from ops.cli.__main__ import app
 from ops.config import ShopConfig
 from ops.shop_api import PREFIXES, ShopApi
@@ -65,6 +67,10 @@ class FakeShop:
             case "/outbox/unpark":
                 gone = [{"event_id": row["event_id"], "outcome": "unparked"} for row in self._parked(service)]
                 return httpx.Response(200, json={"items": gone})
+            case "/outbox/resend":
+                known = {ID} if service == "order" else set()
+                items = [{"event_id": i, "outcome": "resent" if i in known else "not_found"} for i in body["ids"]]
+                return httpx.Response(200, json={"items": items})
         if service == "catalog" and verb == f"/dead-letters/{ID}":
             opened = {"encoding": "text", "body": '{"a": "[bold]"}', "complete": True, "event": None}
             return httpx.Response(200, json=a_letter(**opened))
@@ -201,8 +207,36 @@ def test_parked_events_are_listed_and_let_go(shop: FakeShop) -> None:
     assert run("outbox", "unpark", "--yes").exit_code == 2
 
 
+def test_events_are_sent_again_by_id_from_whichever_service_has_them(shop: FakeShop) -> None:
+    sent = run("outbox", "resend", ID)
+    assert (sent.exit_code, f"order {ID}: on its way" in sent.stdout) == (0, True)
+    assert run("outbox", "resend", OTHER).exit_code == 1
+    assert run("outbox", "resend").exit_code == 2
+    assert run("outbox", "resend", ID, "--lost").exit_code == 2
+
+
+def test_what_the_audit_misses_is_sent_again_by_those_who_sent_it(
+    shop: FakeShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = Finding(Check.MESSAGES, "never handled", (ID, "an order"), sent_by="order")
+    other = Finding(Check.MONEY, "something else", ("an order",))
+    found = SimpleNamespace(breaches=[lost, other])
+
+    async def audited(_: object) -> SimpleNamespace:
+        return found
+
+    monkeypatch.setattr("ops.cli.outbox.audit", audited)
+    assert run("outbox", "resend", "--lost", "--yes").exit_code == 0
+    assert [request for request in shop.requests if request[1] == "/outbox/resend"] == [
+        ("order", "/outbox/resend", {"ids": [ID]})
+    ]
+    found.breaches = [other]
+    nothing = run("outbox", "resend", "--lost")
+    assert (nothing.exit_code, "nothing is lost" in nothing.stdout) == (0, True)
+
+
 @pytest.mark.parametrize("group", ["dead", "outbox"])
 def test_help_shows_examples(group: str) -> None:
-    verbs = {"dead": ("list", "show", "redrive", "discard"), "outbox": ("parked", "unpark")}[group]
+    verbs = {"dead": ("list", "show", "redrive", "discard"), "outbox": ("parked", "unpark", "resend")}[group]
     for verb in verbs:
         assert f"shop {group} {verb}" in run(group, verb, "--help").stdout
