@@ -60,11 +60,12 @@ def _broker_figures(management: Management, vhost: str) -> BrokerFigures:
     working = [*(inbox_queue(service) for service in SERVICES), *(tier.exchange for tier in RETRY_TIERS)]
     with management() as api:
         queues = {str(queue["name"]): queue for queue in api.queues(vhost)}
+        consumers = api.consumers(vhost)
         dead = {service: int(queues.get(dead_queue(service), {}).get("messages", 0)) for service in SERVICES}
         return BrokerFigures(
             waiting={name: int(queues.get(name, {}).get("messages", 0)) for name in working},
             dead=dead,
-            consumers={service: int(queues.get(inbox_queue(service), {}).get("consumers", 0)) for service in SERVICES},
+            consumers={service: consumers[inbox_queue(service)] for service in SERVICES},
             dead_ids={service: dead_letter_ids(api, vhost, service) for service in SERVICES if dead[service]},
             stale_seconds=MANAGEMENT_STALE_SECONDS,
         )

@@ -1,5 +1,6 @@
 """RabbitMQ's management API, as far as operators and tests need it: figures, virtual hosts, definitions."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Self
 from urllib.parse import quote
@@ -46,6 +47,11 @@ class ManagementApi:
         """Every binding of a virtual host."""
         bindings: list[dict[str, Any]] = self.get(f"bindings/{quote(vhost, safe='')}")
         return bindings
+
+    def consumers(self, vhost: str) -> Counter[str]:
+        """How many consumers each queue has, at most five seconds ago. The figure in `queues` is twice as old."""
+        listed = self.get(f"consumers/{quote(vhost, safe='')}")
+        return Counter(str(consumer["queue"]["name"]) for consumer in listed)
 
     def peek(self, vhost: str, queue: str, limit: int) -> list[dict[str, Any]]:
         """Look at the first messages of a queue; they stay there (and count as delivered once more)."""

@@ -51,8 +51,13 @@ class Management(ManagementApi):
     """Its figures are made up; a dead letter may be anything."""
 
     def queues(self, vhost: str) -> list[dict[str, Any]]:
-        inboxes = [{"name": f"{service}.inbox", "messages": 0, "consumers": 1} for service in SERVICES]
+        inboxes = [{"name": f"{service}.inbox", "messages": 0, "consumers": 0} for service in SERVICES]
         return [*inboxes, {"name": "order.dead", "messages": 2}, {"name": "shop.retry.5s", "messages": 3}]
+
+    def get(self, path: str) -> Any:
+        """The list of consumers is newer than the queues' own figure."""
+        assert path == "consumers/books"
+        return [{"queue": {"name": f"{service}.inbox"}} for service in SERVICES]
 
     def peek(self, vhost: str, queue: str, limit: int) -> list[dict[str, Any]]:
         assert (vhost, queue) == ("books", "order.dead")
