@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -290,3 +291,22 @@ async def test_its_ledger_sums_to_zero_and_only_grows() -> None:
             house.books.db.execute(statement)
     house.books.close()
     await psp.close()
+
+
+async def test_it_is_told_to_behave_and_does_whatever_its_environment_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`PUT /admin/faults` means exactly those faults, and not those it was started with as well."""
+    monkeypatch.setenv("SIMULATOR_HANG_AFTER", "0.9")
+    settings = SimulatorSettings(database=str(tmp_path / "books.db"), key=SecretStr(KEY))
+    simulator = Simulator(settings, FaultSettings())
+    assert simulator.faults.hang_after == 0.9
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(simulator.door),
+        base_url="http://psp",
+        headers={"Authorization": f"Bearer {KEY}"},
+    ) as http:
+        told = await http.put("/admin/faults", json={"error_after": 0.1})
+        assert (told.status_code, told.json()["hang_after"], told.json()["error_after"]) == (200, 0.0, 0.1)
+        assert (await http.put("/admin/faults", json={"no_such_fault": 1})).status_code == 400
+    assert simulator.faults.error_after == 0.1

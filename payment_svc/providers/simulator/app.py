@@ -103,7 +103,7 @@ class Simulator:
         if not self._knows(request):
             return _error(401, "unauthenticated")
         try:
-            self.behave(FaultSettings(**await request.json()))
+            self.behave(FaultSettings.only(**await request.json()))
         except (ValueError, TypeError) as error:
             return _error(400, "invalid", str(error))
         return JSONResponse(self.faults.model_dump())

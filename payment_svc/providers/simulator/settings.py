@@ -1,6 +1,6 @@
 """The simulator's knobs: `SIMULATOR_…` in the environment."""
 
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -35,6 +35,15 @@ class FaultSettings(BaseSettings):
     """Each is sent after a random time up to this, so that they overtake one another."""
     keys_kept: Annotated[int, Field(ge=0)] = 0
     """Remember only so many of the newest idempotency keys, as Stripe forgets them after a day; 0: all."""
+
+    @classmethod
+    def only(cls, **faults: Any) -> Self:
+        """These and no others, whatever the environment says.
+
+        Raises:
+            ValueError: there is no such fault, or not so much of it.
+        """
+        return cls(**{name: field.default for name, field in cls.model_fields.items()} | faults)
 
     @model_validator(mode="after")
     def _one_fate_at_a_time(self) -> Self:
