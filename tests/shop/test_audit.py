@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID, uuid4
 
+from auth_svc.settings import AuthSettings
 from auth_svc.store import refresh_tokens, sessions, users
 from catalog_svc.tables import reservations, stock_ledger
 from contracts.registry import SERVICES
@@ -197,16 +198,22 @@ async def a_session_of_two(vandal: Vandal, sold: Sold) -> Accused:
 
 
 async def an_account_is_closed_and_its_session_is_not(vandal: Vandal, sold: Sold) -> Accused:
-    row = await vandal.row("auth", sessions)
+    row = await vandal.row("auth", sessions, sessions.c.user_id != await _operator(vandal))
     await vandal.execute("auth", users.update().where(users.c.id == row["user_id"]).values(status="disabled"))
     return {(Check.IDENTITY, str(row["id"]))}
 
 
 async def a_revocation_nobody_was_told(vandal: Vandal, sold: Sold) -> Accused:
-    row = await vandal.row("auth", sessions)
+    row = await vandal.row("auth", sessions, sessions.c.user_id != await _operator(vandal))
     now = datetime.now(UTC)
     await vandal.execute("auth", sessions.update().where(sessions.c.id == row["id"]).values(revoked_at=now))
     return {(Check.IDENTITY, str(row["id"]))}
+
+
+async def _operator(vandal: Vandal) -> UUID:
+    """Who asks for the audit: a session of theirs that is closed could not."""
+    found: UUID = (await vandal.row("auth", users, users.c.email == AuthSettings().operator_email))["id"]
+    return found
 
 
 async def a_letter_was_thrown_away(vandal: Vandal, sold: Sold) -> Accused:
