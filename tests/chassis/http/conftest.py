@@ -17,6 +17,7 @@ from tests.support.tokens import TokenMint
 @pytest.fixture(autouse=True)
 def _logs() -> Iterator[None]:
     configure_logging("test", level="info", style="json")
+    structlog.configure(cache_logger_on_first_use=False)  # a cached one would outlive this test
     yield
     structlog.reset_defaults()
     logging.captureWarnings(False)
