@@ -37,6 +37,9 @@ class Supervisor:
     """A session that worked this long starts the backoff anew. Not longer than the longest pause: a session lost soon
     after an outage would else wait as if it were still going on, with everything that was held up meanwhile."""
 
+    CANCEL_AGAIN_SECONDS = 5.0
+    """Longer than a session's cleanup may take."""
+
     def __init__(
         self, name: str, session: Session, *, backoff: Backoff | None = None, rng: random.Random | None = None
     ) -> None:
@@ -60,11 +63,15 @@ class Supervisor:
             self._task = asyncio.create_task(self._run(), name=f"supervisor {self.name}")
 
     async def stop(self) -> None:
-        """Cancel the session, wait for its cleanup. It may be started again."""
+        """Cancel the session, wait for its cleanup. It may be started again.
+
+        Before Python 3.12 `asyncio.wait_for`, which the AMQP client uses, loses a cancellation that comes in the moment
+        its answer does. So a session that gets to work all the same is told again then, and any other after a while.
+        """
         task, self._task = self._task, None
-        if task is not None:
+        while task is not None and not task.done():
             task.cancel()
-            await asyncio.wait({task})
+            await asyncio.wait({task}, timeout=self.CANCEL_AGAIN_SECONDS)
 
     async def join(self, timeout: float) -> None:
         """Wait until the session is no longer wanted by itself, at most `timeout` seconds."""
@@ -86,6 +93,8 @@ class Supervisor:
             await asyncio.sleep(delay)
 
     def _became_healthy(self) -> None:
+        if (task := asyncio.current_task()) is not None and task.cancelling():
+            raise asyncio.CancelledError
         self.sessions += 1
         self._healthy_since = asyncio.get_running_loop().time()
         logger.info("%s: connected", self.name)

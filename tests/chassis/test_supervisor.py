@@ -1,7 +1,10 @@
 """The supervisor begins again whatever ended a session, ever more slowly, and stops when told."""
 
 import asyncio
+import contextlib
 import random
+
+import pytest
 
 from chassis.supervisor import Backoff, Healthy, Supervisor
 from tests.support.waiting import wait_until
@@ -73,3 +76,47 @@ async def test_stopping_waits_for_the_sessions_cleanup() -> None:
     await running.wait()
     await supervisor.stop()
     assert cleaned
+
+
+async def _loses_a_cancellation(reached: asyncio.Event) -> None:
+    """What `asyncio.wait_for` of Python 3.11 does with a cancellation that comes together with the answer."""
+    reached.set()
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.Event().wait()
+
+
+async def test_a_session_that_lost_the_cancellation_while_connecting_does_not_get_to_work() -> None:
+    connecting, at_work = asyncio.Event(), False
+
+    async def session(healthy: Healthy) -> None:
+        nonlocal at_work
+        await _loses_a_cancellation(connecting)
+        healthy()
+        at_work = True
+        await asyncio.Event().wait()
+
+    supervisor = Supervisor("test", session, backoff=AT_ONCE)
+    supervisor.start()
+    await connecting.wait()
+    async with asyncio.timeout(Supervisor.CANCEL_AGAIN_SECONDS / 2):
+        await supervisor.stop()
+    assert not at_work
+    assert supervisor.sessions == 0
+
+
+async def test_a_session_that_lost_the_cancellation_anywhere_is_cancelled_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Supervisor, "CANCEL_AGAIN_SECONDS", 0.01)
+    waiting = asyncio.Event()
+
+    async def session(healthy: Healthy) -> None:
+        healthy()
+        await _loses_a_cancellation(waiting)
+        await asyncio.Event().wait()
+
+    supervisor = Supervisor("test", session, backoff=AT_ONCE)
+    supervisor.start()
+    await waiting.wait()
+    async with asyncio.timeout(10):
+        await supervisor.stop()

@@ -13,7 +13,7 @@ from ops.audit import HttpSource, Report, audit
 from tests.e2e.processes import OPERATOR, ShopProcesses
 from tests.support.waiting import wait_until
 
-PATIENCE = 90.0
+PATIENCE = 60.0
 
 
 @dataclass(frozen=True)

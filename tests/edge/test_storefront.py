@@ -231,8 +231,10 @@ async def test_a_lost_answer_never_makes_a_second_payment(visit: Visit) -> None:
 async def test_a_changed_price_is_shown_before_anything_is_ordered(visit: Visit) -> None:
     await visit.sign_in()
     await visit.put_in_basket("BK-0001")
+    looked_up = visit.shop.requests.count("GET /catalog/products/BK-0001")
     await visit.open("/basket")
     await expect(visit.page.locator("#basket-total")).to_have_text("€11.90")
+    await wait_until(lambda: visit.shop.requests.count("GET /catalog/products/BK-0001") == looked_up + 1)
     visit.shop.products["BK-0001"]["price"]["amount"] = 1290
     await visit.page.get_by_role("button", name="Place order").click()
     await expect(visit.page.get_by_text("A price changed since you filled the basket.")).to_be_visible()
