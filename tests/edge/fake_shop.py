@@ -27,6 +27,8 @@ _TEXT = {
     "fulfilled": ("order", "order.fulfilled", "Handed to the carrier"),
     "rejected": ("catalog", "stock.rejected", "Not enough copies"),
     "cancelled": ("order", "order.cancelled", "Cancelled by the customer"),
+    "refunding": ("order", "order.cancelled", "Cancelled by the customer; the money goes back"),
+    "refunded": ("payment", "payment.refunded", "Refunded"),
 }
 _DECLINES = {"pm_card_chargeDeclined": "card_declined", "pm_card_insufficientFunds": "insufficient_funds"}
 
@@ -65,6 +67,7 @@ class FakeShop:
     requests: list[str] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     cuts: int = 0
+    open_streams: int = 0
     closing: bool = False
 
     def stock(self, books: Iterable[Book]) -> None:
@@ -327,19 +330,23 @@ class FakeShop:
         return StreamingResponse(self._stream(order["id"], after), media_type="text/event-stream")
 
     async def _stream(self, order_id: str, after: int) -> AsyncIterator[str]:
-        yield ": hello\n\n"
-        cuts = self.cuts
-        while cuts == self.cuts:
-            changed = self.changed
-            for entry in self.timelines[order_id][after:]:
-                yield f"id: {entry['seq']}\nevent: timeline\ndata: {json.dumps(entry)}\n\n"
-            after = len(self.timelines[order_id])
-            await changed.wait()
+        self.open_streams += 1
+        try:
+            yield ": hello\n\n"
+            cuts = self.cuts
+            while cuts == self.cuts:
+                changed = self.changed
+                for entry in self.timelines[order_id][after:]:
+                    yield f"id: {entry['seq']}\nevent: timeline\ndata: {json.dumps(entry)}\n\n"
+                after = len(self.timelines[order_id])
+                await changed.wait()
+        finally:
+            self.open_streams -= 1
 
     async def _cancel(self, request: Request) -> Response:
         order = self._mine(request)
         order["status_reason"] = "customer"
-        self.move(order["id"], "cancelled")
+        self.move(order["id"], "refunding" if order["status"] == "paid" else "cancelled")
         return JSONResponse(order)
 
     # payments
@@ -353,6 +360,9 @@ class FakeShop:
         if order is None or order["status"] != "awaiting_payment":
             raise RefusedError(409, "order-not-payable")
         method = body["payment_method"]
+        for earlier in self.payments.values():
+            if earlier["order_id"] == order["id"] and earlier["status"] == "requires_action":
+                earlier["status"] = "voided"
         payment = {"id": str(uuid4()), "order_id": order["id"], "amount": order["total"], "status": "authorized"}
         self.payments[payment["id"]] = payment
         if method in _DECLINES:
@@ -376,8 +386,9 @@ class FakeShop:
 
     async def _confirm(self, request: Request) -> Response:
         payment = self.payments[request.path_params["id"]]
-        payment["status"] = "authorized"
-        self._authorize(payment["order_id"])
+        if payment["status"] == "requires_action":
+            payment["status"] = "authorized"
+            self._authorize(payment["order_id"])
         return JSONResponse(payment)
 
 

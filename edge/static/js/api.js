@@ -41,7 +41,7 @@ export class ApiError extends Error {
 
 /** The raw answer, or an ApiError for anything but 2xx. */
 export async function send(path, { method = "GET", body, headers = {}, signal } = {}) {
-  const service = SERVICES[path.split("/")[1]] ?? "";
+  const service = SERVICES[path.split(/[/?]/)[1]] ?? "";
   const request = { method, signal, headers: { Accept: "application/json", ...headers }, credentials: "same-origin" };
   if (body !== undefined) {
     request.body = JSON.stringify(body);

@@ -23,13 +23,19 @@ async function open(node, id, signal, navigate) {
   try {
     const [order, timeline] = await Promise.all([callAsMe(`/orders/${id}`, { signal }), callAsMe(`/orders/${id}/timeline`, { signal })]);
     const page = build(order, timeline.items, signal);
-    show(node, title, page.parts);
+    under(title, page.parts);
     await follow(page);
   } catch (error) {
     if (error.name === "AbortError") return;
     if (error.status === 401) return navigate(`/sign-in?next=/my/orders/${id}`, { replace: true });
-    show(node, title, failure(error, () => open(node, id, signal, navigate)));
+    under(title, [failure(error, () => open(node, id, signal, navigate))]);
   }
+}
+
+/** Puts `parts` in the place of all that follows the title, which stays: it has the focus, and moving it would lose that. */
+function under(title, parts) {
+  while (title.nextSibling) title.nextSibling.remove();
+  title.after(...parts);
 }
 
 function build(order, entries, signal) {

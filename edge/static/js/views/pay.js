@@ -88,7 +88,7 @@ function settle(panel, payment) {
   }
 }
 
-/** Where the bank's own page would be. */
+/** Where the bank's own page would be. Whoever does not come back from there pays anew: the shop lets the first one go. */
 function challenge(panel, payment) {
   const trouble = h("div", {});
   const button = h("button", { type: "button", class: "button primary" }, "Yes, it is me");
@@ -101,7 +101,21 @@ function challenge(panel, payment) {
     }
   };
   button.addEventListener("click", () => isBusy(button) || busy(button, confirm));
-  return h("div", { class: "challenge" }, h("h3", {}, "Your bank asks"), h("p", {}, `Are you paying ${money(panel.order.total)} to Orderflow Books?`), trouble, button);
+  const leave = () => {
+    if (isBusy(button)) return; // the bank has the answer already
+    show(panel.body, cardForm(panel));
+    panel.body.querySelector("input").focus();
+  };
+  const other = h("button", { type: "button", class: "button quiet", on: { click: leave } }, "Use another card");
+  return h(
+    "div",
+    { class: "challenge" },
+    h("h3", {}, "Your bank asks"),
+    h("p", {}, `Are you paying ${money(panel.order.total)} to Orderflow Books?`),
+    trouble,
+    h("div", { class: "choices" }, button, other),
+    h("p", { class: "muted" }, "Another card takes the place of this one; only one is ever charged."),
+  );
 }
 
 /** After a reload: an attempt that still waits for the bank or the customer is taken up again. */
