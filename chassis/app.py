@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from chassis.auth import TokenVerifier
 from chassis.edge import EdgeMiddleware
 from chassis.openapi import docs_page, install_openapi
+from chassis.operations import readiness
 from chassis.operator_api import operator_routes
 from chassis.problems import install_problem_handlers, problem_response
 from chassis.runtime import Runtime
@@ -68,16 +69,6 @@ def create_app(
     app.add_middleware(HouseRoutes, prefix=prefix, metrics=metrics)
     app.add_middleware(EdgeMiddleware, ids=runtime.ids, metrics=metrics, hsts=hsts)
     return app
-
-
-def readiness(app: FastAPI) -> dict[str, str]:
-    """What keeps the service from doing its work, by check; empty when it is ready."""
-    failing = dict(app.state.runtime.readiness())
-    if not app.state.verifier.ready:
-        failing["tokens"] = "no signing key is known yet, so no access token can be verified"
-    if app.state.stopping.is_set():
-        failing["runtime"] = "stopping"
-    return failing
 
 
 class HouseRoutes:

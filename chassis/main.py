@@ -70,6 +70,7 @@ def real_environment(settings: ServiceSettings) -> Environment:
         ids=Uuid7(clock),
         observer=Metrics(),
         failpoints=Failpoints.from_environment(settings.service),
+        broker_page=settings.broker_page,
     )
 
 

@@ -15,6 +15,7 @@ from chassis.dead_letters import MAX_HELD, LetterPage, Selection, Settlement
 from chassis.discards import MAX_LETTER_ID, MAX_REASON, MAX_TYPE
 from chassis.fields import Body, CanonicalUuid, Text
 from chassis.letters import EVERY_LETTER, LetterFilter, OpenedLetter
+from chassis.operations import Operations, operations_of
 from chassis.parked import ParkedPage, UnparkedPage
 from chassis.resend import ResentPage
 from chassis.runtime import Runtime
@@ -25,6 +26,7 @@ MAX_PAGE = 100
 def operator_routes(prefix: str) -> APIRouter:
     """The routes under a service's prefix: `/orders/dead-letters` and so on."""
     router = APIRouter(prefix=prefix, tags=["operations"], route_class=RareRoute)
+    router.get("/operations")(read_operations)
     router.get("/dead-letters")(list_dead_letters)
     router.get("/dead-letters/{letter_id}")(get_dead_letter)
     router.post("/dead-letters/redrive")(redrive_dead_letters)
@@ -40,7 +42,7 @@ class RareRoute(APIRoute):
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         path = scope["path"]
-        if "/dead-letters" not in path and "/outbox/" not in path:
+        if "/dead-letters" not in path and "/outbox/" not in path and "/operations" not in path:
             return Match.NONE, {}
         return super().matches(scope)
 
@@ -106,6 +108,11 @@ class ResendBody(Body):
     """Events by id."""
 
     ids: Annotated[list[CanonicalUuid], Field(min_length=1, max_length=MAX_PAGE)]
+
+
+async def read_operations(principal: Operator, request: Request) -> Operations:
+    """How this service is, what waits in its outbox and in its queues."""
+    return await operations_of(request.app)
 
 
 async def list_dead_letters(

@@ -59,6 +59,9 @@ class Environment:
     retention: Retention = field(default_factory=Retention)
     leadership: Callable[[Store, str], Leadership] = leadership
     rng: random.Random = field(default_factory=random.SystemRandom)
+    broker_page: str | None = None
+    """The address of the broker's own page, for operators."""
+
     forgetful_broker: bool = False
     """The broker loses everything with the process (the memory transport outside of tests): offer the outbox again."""
 
@@ -79,6 +82,7 @@ class Runtime(Generic[UowT]):
         self.observer = env.observer
         self.failpoints = env.failpoints
         self.retention = env.retention
+        self.broker_page = env.broker_page
         self.writer: Writer[UowT] = Writer(
             env.store,
             definition.tables,

@@ -7,7 +7,16 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 SHARED = frozenset(
-    {"profile", "log_level", "log_format", "amqp_url", "journal_url", "auth_jwks_url", "forwarded_allow_ips"}
+    {
+        "profile",
+        "log_level",
+        "log_format",
+        "amqp_url",
+        "journal_url",
+        "auth_jwks_url",
+        "forwarded_allow_ips",
+        "broker_page",
+    }
 )
 """Settings that may come without the service's prefix; with it they win."""
 
@@ -30,6 +39,8 @@ class ServiceSettings(BaseSettings):
     amqp_url: Annotated[str, DemoOnly()] = Field(default="amqp://guest:guest@127.0.0.1:5682/", repr=False)
     journal_url: str | None = Field(default=None, repr=False)
     """Where `rebuild` reads the journal: RabbitMQ with a login that may, as a service's own may not; else `AMQP_URL`"""
+    broker_page: str | None = None
+    """The address of RabbitMQ's own page, for the link on the operators' page"""
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     auth_jwks_url: str | None = None

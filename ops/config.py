@@ -136,6 +136,8 @@ class ShopConfig:
             f"{prefix}_AMQP_URL": self.broker_url(service),
             "LOG_FORMAT": "json",
         }
+        if self.amqp_url is None and "BROKER_PAGE" not in os.environ:
+            own["BROKER_PAGE"] = self.management_url
         if f"{prefix}_DATABASE_URL" not in os.environ:
             own[f"{prefix}_DATABASE_URL"] = f"sqlite+aiosqlite:///{self.run_dir / 'data' / f'{service}.db'}"
         if service == "auth":

@@ -11,7 +11,7 @@ from chassis.auth import TokenVerifier
 from chassis.runtime import Environment, Runtime, ServiceDefinition
 from chassis.sweeps import Sweep
 from chassis.token_feed import TokenFeed
-from order_svc import audit
+from order_svc import audit, unfinished
 from order_svc.api import Context, router
 from order_svc.consumers import PROJECTIONS, subscriptions
 from order_svc.feed import ChangeFeed
@@ -40,7 +40,12 @@ def build(settings: OrderSettings, environment: Environment) -> FastAPI:
     runtime.add_sweep(Sweep("expire_orders", timedelta(seconds=settings.sweep_seconds), overdue))
     app = create_app(
         runtime,
-        [audit.router, audit_routes("/orders"), router],  # `/orders/audit` before `/orders/{order_id}`
+        [
+            unfinished.router,
+            audit.router,
+            audit_routes("/orders"),
+            router,
+        ],  # `/orders/audit` before `/orders/{order_id}`
         title="Orders",
         prefix="/orders",
         verifier=verifier,

@@ -82,6 +82,15 @@ class BrokerUnavailableError(Exception):
     """The broker cannot be asked now, or did not answer; the message is one sentence an operator can act on."""
 
 
+@dataclass(frozen=True, slots=True)
+class QueueDepth:
+    """How many messages wait in a queue to be handed out (not those that are), and how many consumers it has."""
+
+    queue: str
+    ready: int
+    consumers: int
+
+
 class Browse(Protocol):
     """The first messages of a queue, held for a look: nobody else gets them meanwhile, and then they go back."""
 
@@ -152,6 +161,13 @@ class Transport(Protocol):
 
         Raises (on entering):
             BrokerUnavailableError: there is no broker, or no such queue for us.
+        """
+
+    async def depths(self, queues: Sequence[str]) -> list[QueueDepth]:
+        """How full these queues are, in the same order. Looks with a connection of its own, which is then closed.
+
+        Raises:
+            BrokerUnavailableError: there is no broker, or no such queue.
         """
 
     def health(self) -> TransportHealth:

@@ -10,6 +10,7 @@ from chassis.transport.base import (
     Outcome,
     OutgoingMessage,
     PublishResult,
+    QueueDepth,
     SubscriptionClosedError,
     TransportHealth,
 )
@@ -51,6 +52,7 @@ class MemoryTransport:
     def subscribe(self, queue: str, *, prefetch: int) -> "MemorySubscription":
         subscription = MemorySubscription(self, self._broker, queue, prefetch)
         self._subscriptions.append(subscription)
+        self._broker.know_consumer(subscription)
         return subscription
 
     @asynccontextmanager
@@ -65,6 +67,14 @@ class MemoryTransport:
             yield browse
         finally:
             browse.give_back()
+
+    async def depths(self, queues: Sequence[str]) -> list[QueueDepth]:
+        if not self.connected:
+            raise BrokerUnavailableError("not connected")
+        for queue in queues:
+            if not self._broker.has_queue(queue):
+                raise BrokerUnavailableError(f"queue '{queue}' does not exist on the broker")
+        return [QueueDepth(queue, len(self._broker.ready(queue)), self._broker.consumers(queue)) for queue in queues]
 
     def health(self) -> TransportHealth:
         return TransportHealth(

@@ -6,6 +6,7 @@ clock; with a manual one the owner calls `release_due`.
 
 import asyncio
 import random
+import weakref
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -27,6 +28,14 @@ class Holder(Protocol):
     service: str
     queue: str
     prefetch: int
+
+
+class Consumer(Holder, Protocol):
+    """Who takes them for good, as long as it lives."""
+
+    @property
+    def live(self) -> bool:
+        """Whether it receives."""
 
 
 @dataclass(slots=True)
@@ -102,6 +111,7 @@ class MemoryBroker:
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._watchers = 0
+        self._consumers: weakref.WeakSet[Consumer] = weakref.WeakSet()
 
     # What a test or an operator looks at.
 
@@ -115,6 +125,14 @@ class MemoryBroker:
     def ready(self, queue: str) -> list[StoredMessage]:
         """Messages waiting in the queue, in order."""
         return list(self._queues[queue].ready)
+
+    def know_consumer(self, consumer: Consumer) -> None:
+        """Count it while it lives."""
+        self._consumers.add(consumer)
+
+    def consumers(self, queue: str) -> int:
+        """How many receive from the queue."""
+        return sum(consumer.queue == queue and consumer.live for consumer in self._consumers)
 
     def unsettled(self, queue: str) -> list[StoredMessage]:
         """Messages handed out and not settled yet."""

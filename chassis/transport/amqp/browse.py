@@ -14,7 +14,7 @@ from aio_pika.exceptions import AMQPError, ChannelInvalidStateError
 
 from chassis.transport.amqp.link import RPC_SECONDS, describe, open_link
 from chassis.transport.amqp.subscription import delivery_from
-from chassis.transport.base import BrokerUnavailableError, Delivery
+from chassis.transport.base import BrokerUnavailableError, Delivery, QueueDepth
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +35,22 @@ async def browse(url: str, queue: str, *, name: str, limit: int, max_bytes: int)
             yield looking
         finally:
             await looking.give_back()
+
+
+async def depths(url: str, queues: Sequence[str], *, name: str) -> list[QueueDepth]:
+    """The broker's answer to a passive declaration: it changes nothing and needs no right on the queue."""
+    found: list[QueueDepth] = []
+    async with contextlib.AsyncExitStack() as stack:
+        with _unavailable(queues[0] if queues else ""):
+            async with asyncio.timeout(FETCH_SECONDS):
+                link = await stack.enter_async_context(open_link(url, name))
+                channel = await link.connection.channel(publisher_confirms=False)
+                underlay = await channel.get_underlay_channel()
+        for queue in queues:
+            with _unavailable(queue):
+                answer = await underlay.queue_declare(queue, passive=True, timeout=RPC_SECONDS)
+                found.append(QueueDepth(queue, answer.message_count or 0, answer.consumer_count or 0))
+    return found
 
 
 class AmqpBrowse:

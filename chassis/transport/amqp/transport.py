@@ -10,10 +10,10 @@ from yarl import URL
 from chassis.clock import Clock, SystemClock
 from chassis.supervisor import Supervisor
 from chassis.topology import Topology
-from chassis.transport.amqp.browse import AmqpBrowse, browse
+from chassis.transport.amqp.browse import AmqpBrowse, browse, depths
 from chassis.transport.amqp.publisher import Publisher
 from chassis.transport.amqp.subscription import AmqpSubscription
-from chassis.transport.base import OutgoingMessage, PublishResult, TransportHealth
+from chassis.transport.base import OutgoingMessage, PublishResult, QueueDepth, TransportHealth
 
 
 class AmqpTransport:
@@ -57,6 +57,9 @@ class AmqpTransport:
 
     def browse(self, queue: str, *, limit: int, max_bytes: int) -> AbstractAsyncContextManager[AmqpBrowse]:
         return browse(self._url, queue, name=f"{self._service} look at {queue}", limit=limit, max_bytes=max_bytes)
+
+    async def depths(self, queues: Sequence[str]) -> list[QueueDepth]:
+        return await depths(self._url, queues, name=f"{self._service} counts")
 
     def health(self) -> TransportHealth:
         problems = (self._publisher.topology_error, *(each.topology_error for each in self._subscriptions))

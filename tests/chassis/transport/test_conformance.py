@@ -269,6 +269,21 @@ async def test_a_queue_that_does_not_exist_cannot_be_looked_at(transport: Transp
     assert transport.health().publisher_connected
 
 
+async def test_depths_tell_what_waits_and_who_consumes(world: World, transport: Transport) -> None:
+    await bury(transport, b"1", b"2")
+    before = await transport.depths([LETTERS, INBOX])
+    assert [(each.queue, each.ready, each.consumers) for each in before] == [(LETTERS, 2, 0), (INBOX, 0, 0)]
+    await live(await started(world), INBOX)
+    [inbox] = await transport.depths([INBOX])
+    assert inbox.consumers == 1
+
+
+async def test_depths_of_what_is_not_there_cannot_be_told(transport: Transport) -> None:
+    with pytest.raises(BrokerUnavailableError, match=r"nobody\.dead"):
+        await transport.depths([LETTERS, "nobody.dead"])
+    assert transport.health().publisher_connected
+
+
 async def test_headers_of_the_broker_cannot_be_forged() -> None:
     with pytest.raises(ValueError, match="x-death"):
         a_message(headers={"x-death": 1})
