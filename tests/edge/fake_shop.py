@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from ops.demo.books import Book
+from tests.edge.fake_operations import operations, unfinished
 
 Json = dict[str, Any]
 
@@ -69,6 +70,9 @@ class FakeShop:
     cuts: int = 0
     open_streams: int = 0
     closing: bool = False
+    operators: set[str] = field(default_factory=set)
+    letters: dict[str, list[Json]] = field(default_factory=dict)
+    settled: list[tuple[str, str, str]] = field(default_factory=list)
 
     def stock(self, books: Iterable[Book]) -> None:
         """Put these on the shelves."""
@@ -113,6 +117,12 @@ class FakeShop:
             Route("/auth/login", self._login, methods=["POST"]),
             Route("/auth/refresh", self._refresh, methods=["POST"]),
             Route("/auth/logout", self._logout, methods=["POST"]),
+            Route("/auth/me", self._me),
+            Route("/orders/operations/unfinished", self._unfinished),
+            Route("/{prefix}/operations", self._operations),
+            Route("/{prefix}/dead-letters", self._dead_letters),
+            Route("/{prefix}/dead-letters/{id}", self._dead_letter),
+            Route("/{prefix}/dead-letters/{verb}", self._settle, methods=["POST"]),
             Route("/catalog/products", self._create_product, methods=["POST"]),
             Route("/catalog/products", self._list_products),
             Route("/catalog/categories", self._categories),
@@ -200,6 +210,47 @@ class FakeShop:
         answer = JSONResponse({"access_token": token, "token_type": "Bearer", "expires_in": 600})
         answer.set_cookie("refresh", cookie, httponly=True, samesite="strict", path="/auth")
         return answer
+
+    # operators
+
+    def _operator(self, request: Request) -> None:
+        if self._user(request) not in self.operators:
+            raise RefusedError(403, "forbidden")
+
+    async def _me(self, request: Request) -> Response:
+        user = self._user(request)
+        roles = ["customer", *(["operator"] if user in self.operators else [])]
+        return JSONResponse({"email": user, "name": "Ada", "roles": roles})
+
+    async def _operations(self, request: Request) -> Response:
+        self._operator(request)
+        prefix = request.path_params["prefix"]
+        return JSONResponse(operations(prefix, len(self.letters.get(prefix, ()))))
+
+    async def _unfinished(self, request: Request) -> Response:
+        self._operator(request)
+        return JSONResponse(unfinished())
+
+    async def _dead_letters(self, request: Request) -> Response:
+        self._operator(request)
+        letters = self.letters.get(request.path_params["prefix"], [])
+        return JSONResponse({"items": letters, "total": len(letters), "more": False})
+
+    async def _dead_letter(self, request: Request) -> Response:
+        self._operator(request)
+        for letter in self.letters.get(request.path_params["prefix"], []):
+            if letter["id"] == request.path_params["id"]:
+                return JSONResponse(letter | {"encoding": "text", "body": '{"data":{"sku":"BK-1"}}', "complete": True})
+        raise RefusedError(404, "not-found")
+
+    async def _settle(self, request: Request) -> Response:
+        self._operator(request)
+        prefix, verb, body = request.path_params["prefix"], request.path_params["verb"], await request.json()
+        [id] = body["ids"]
+        self.letters[prefix] = [letter for letter in self.letters[prefix] if letter["id"] != id]
+        self.settled.append((verb, id, body.get("reason", "")))
+        outcome = {"redrive": "redriven", "discard": "discarded"}[verb]
+        return JSONResponse({"items": [{"id": id, "outcome": outcome, "detail": ""}], "more": False})
 
     # catalog
 

@@ -99,6 +99,7 @@ async function leave() {
 document.addEventListener("click", (event) => {
   const link = event.target.closest?.("a[href^='/']");
   if (!link || event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+  if (link.getAttribute("href") === "/ops") return; // a page of its own
   event.preventDefault();
   navigate(link.getAttribute("href"));
 });

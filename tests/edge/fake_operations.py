@@ -1,0 +1,59 @@
+"""The operators' side of the double: what a service tells of itself, and its dead letters."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+Json = dict[str, Any]
+PREFIXES = {"auth": "auth", "catalog": "catalog", "orders": "order", "payments": "payment"}
+
+
+def a_letter(id: str, type: str = "order.placed.v1", error: str = "KeyError") -> Json:
+    """A dead letter as a service lists it."""
+    return {
+        "id": id,
+        "event_id": id,
+        "type": type,
+        "subject": None,
+        "order_id": None,
+        "reason": "failed",
+        "error_type": error,
+        "error_message": "'sku'",
+        "attempt": 6,
+        "redrives": 0,
+        "first_failed_at": None,
+        "died_at": datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC).isoformat(),
+        "original_routing_key": type,
+        "size": 20,
+    }
+
+
+def operations(prefix: str, dead: int) -> Json:
+    """A service that works."""
+    name = PREFIXES[prefix]
+    queues = [
+        {"queue": f"{name}.inbox", "ready": 0, "consumers": 1},
+        {"queue": f"{name}.dead", "ready": dead, "consumers": 0},
+        *({"queue": f"shop.retry.{tier}", "ready": 0, "consumers": 0} for tier in ("1s", "5s", "30s", "2m", "10m")),
+    ]
+    return {
+        "service": name,
+        "version": "0.1.0",
+        "at": datetime.now(UTC).isoformat(),
+        "failing": {},
+        "outbox": {"pending": 0, "parked": 0, "oldest_pending_at": None},
+        "queues": queues,
+        "broker_error": None,
+        "broker_page": "http://127.0.0.1:15682",
+    }
+
+
+def unfinished() -> Json:
+    """One order that does not move."""
+    now = datetime.now(UTC)
+    since = (now - timedelta(minutes=7)).isoformat()
+    order = {"id": "01a20964-9c20-7daa-9610-c370e0f00313", "status": "awaiting_payment", "since": since}
+    return {
+        "at": now.isoformat(),
+        "states": [{"status": "awaiting_payment", "count": 1, "oldest_since": since}],
+        "oldest": [order | {"deadline_at": None}],
+    }

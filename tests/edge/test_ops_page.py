@@ -1,0 +1,116 @@
+"""The operators' page in a real browser: what it shows, to whom, and what it does only when asked twice."""
+
+import pytest
+from playwright.async_api import expect
+
+from tests.edge.accessibility import violations
+from tests.edge.fake_operations import a_letter
+from tests.edge.visiting import EMAIL, PASSWORD, Visit
+from tests.support.waiting import wait_until
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.browser]
+
+LETTER = "01a20964-9c20-7daa-9610-c370e0f00399"
+
+
+async def enter(visit: Visit, *, operator: bool = True) -> None:
+    """Sign in at the operators' door."""
+    visit.shop.users[EMAIL] = PASSWORD
+    if operator:
+        visit.shop.operators.add(EMAIL)
+    await visit.open("/ops")
+    await visit.page.get_by_label("E-mail").fill(EMAIL)
+    await visit.page.get_by_label("Password").fill(PASSWORD)
+    await visit.page.get_by_role("button", name="Sign in").click()
+
+
+async def test_an_operator_sees_services_queues_and_orders_and_the_way_to_the_broker(visit: Visit) -> None:
+    await enter(visit)
+    page = visit.page
+    await expect(page.get_by_text("All services work")).to_be_visible()
+    await expect(page.get_by_role("row", name="payment works 0.1.0 0 0")).to_be_visible()
+    await expect(page.get_by_role("row", name="order.inbox 0 1")).to_be_visible()
+    await expect(page.get_by_role("row", name="shop.retry.10m")).to_have_count(1)
+    await expect(page.get_by_role("row", name="Waiting for payment 1 7 min")).to_be_visible()
+    await expect(page.get_by_text("There are none.")).to_be_visible()
+    await expect(page.get_by_role("link", name="RabbitMQ")).to_have_attribute("href", "http://127.0.0.1:15682")
+    assert visit.complaints == []
+
+
+async def test_a_customer_is_refused_and_sees_nothing(visit: Visit) -> None:
+    await enter(visit, operator=False)
+    await expect(visit.page.get_by_role("heading", name="This page is for operators")).to_be_focused()
+    assert not [asked for asked in visit.shop.requests if "operations" in asked or "dead-letters" in asked]
+    await visit.page.get_by_role("button", name="Sign out").click()
+    await expect(visit.page.get_by_label("Password")).to_be_visible()
+
+
+async def test_a_service_that_does_not_answer_is_named_and_the_rest_is_shown(visit: Visit) -> None:
+    await enter(visit)
+    await expect(visit.page.get_by_text("All services work")).to_be_visible()
+    visit.shop.down.add("payments")
+    await expect(visit.page.get_by_text("Not working: payment")).to_be_visible()
+    await expect(visit.page.get_by_role("row", name="payment does not answer")).to_be_visible()
+    await expect(visit.page.get_by_role("row", name="catalog works")).to_be_visible()
+
+
+async def test_a_letter_is_shown_and_redriven_or_discarded_only_after_a_second_word(visit: Visit) -> None:
+    page = visit.page
+    visit.shop.letters["catalog"] = [a_letter(LETTER), a_letter("poison", error="UndecodableEventError")]
+    await enter(visit)
+    await expect(page.get_by_text("All services work · 2 dead letters")).to_be_visible()
+    letter = page.locator(f"[data-letter='{LETTER}']")
+    await letter.get_by_role("button", name="Show").click()
+    await expect(letter.get_by_label("Body of the letter")).to_contain_text('"sku": "BK-1"')
+
+    await letter.get_by_role("button", name="Redrive").click()
+    await page.get_by_role("button", name="Keep it").click()
+    await expect(page.get_by_role("dialog")).to_have_count(0)
+    assert visit.shop.settled == []
+
+    await letter.get_by_role("button", name="Redrive").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Redrive").click()
+    await expect(letter).to_have_count(0)
+    await page.locator("[data-letter=poison]").get_by_role("button", name="Discard").click()
+    dialog = page.get_by_role("dialog")
+    await dialog.get_by_label("Reason").fill("pasted by hand")
+    await dialog.get_by_role("button", name="Discard").click()
+    await expect(page.get_by_text("There are none.")).to_be_visible()
+    assert visit.shop.settled == [("redrive", LETTER, ""), ("discard", "poison", "pasted by hand")]
+
+
+async def test_nobody_is_asked_while_nobody_looks(visit: Visit) -> None:
+    await enter(visit)
+    page, asked = visit.page, visit.shop.requests
+    await expect(page.get_by_text("Live · ")).to_be_visible()
+    await page.clock.install()
+    await page.evaluate("Object.defineProperty(document, 'hidden', {value: true, configurable: true})")
+    await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    await expect(page.get_by_text("Paused")).to_be_visible()
+    before = asked.count("GET /auth/operations")
+    await page.clock.run_for(60_000)
+    assert asked.count("GET /auth/operations") == before
+    await page.evaluate("delete document.hidden; document.dispatchEvent(new Event('visibilitychange'))")
+    await wait_until(lambda: asked.count("GET /auth/operations") > before)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_it_keeps_nobody_out_and_fits_a_phone(visit: Visit, scheme: str) -> None:
+    page = visit.page
+    await page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+    visit.shop.letters["catalog"] = [a_letter(LETTER)]
+    await visit.open("/ops")
+    await expect(page.get_by_label("Password")).to_be_visible()
+    found = await violations(page)
+    await enter(visit)
+    letter = page.locator(f"[data-letter='{LETTER}']")
+    await letter.get_by_role("button", name="Show").click()
+    await expect(letter.get_by_label("Body of the letter")).to_be_visible()
+    found += await violations(page)
+    await letter.get_by_role("button", name="Discard").click()
+    await expect(page.get_by_role("dialog")).to_be_visible()
+    found += await violations(page)
+    await page.keyboard.press("Escape")
+    await page.set_viewport_size({"width": 360, "height": 740})
+    assert await page.evaluate("document.documentElement.scrollWidth") <= 360
+    assert found == []
