@@ -1,5 +1,7 @@
 """What the runtime tells about itself as it works; metrics implement it, tests may listen in, the default is deaf."""
 
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 
 
@@ -26,3 +28,16 @@ class Observer:
 
     def batch(self, jobs: int, seconds: float) -> None:
         """The writer committed a transaction of `jobs` jobs in `seconds`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A number of a service's own that is looked up when somebody asks, by one label: open orders by their status.
+
+    `look` tells a number for every value the label can have, so that none stays as it was.
+    """
+
+    name: str
+    text: str
+    label: str
+    look: Callable[[], Awaitable[Mapping[str, float]]]

@@ -16,7 +16,7 @@ from chassis.failpoints import Failpoints
 from chassis.housekeeping import Retention, housekeeping
 from chassis.ids import Ids, Uuid7
 from chassis.leadership import Leadership, leadership
-from chassis.observer import Observer
+from chassis.observer import Figure, Observer
 from chassis.parked import ParkedEvents
 from chassis.projections import Projection
 from chassis.relay import Relay
@@ -135,6 +135,8 @@ class Runtime(Generic[UowT]):
         self._forgetful_broker = env.forgetful_broker
         self._on_start: list[Callable[[], Awaitable[None]]] = []
         self._started = False
+        self.figures: list[Figure] = []
+        """What the service tells of itself beside what the runtime does, for its metrics."""
 
     def on_start(self, action: Callable[[], Awaitable[None]]) -> None:
         """Run `action` at start, when the writer and reader work and before anything is consumed."""

@@ -4,9 +4,9 @@ from datetime import timedelta
 from typing import Any, Final
 
 import sqlalchemy as sa
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
-from chassis.observer import Observer
+from chassis.observer import Figure, Observer
 from chassis.runtime import Runtime
 
 HTTP_BUCKETS: Final = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
@@ -20,14 +20,16 @@ class Metrics(Observer):
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = registry or CollectorRegistry()
         self._requests = Histogram(
-            "http_request_seconds",
+            "http_request_duration_seconds",
             "Time to answer by route, method and status.",
             ["route", "method", "status"],
             buckets=HTTP_BUCKETS,
             registry=self.registry,
         )
         self._published = self._counter("events_published", "Answers of the broker to a publish.", "type", "outcome")
-        self._parked = self._counter("outbox_parked", "Outbox rows that wait for an operator.", "type")
+        self._parked = self._counter(
+            "outbox_parked", "Outbox rows the relay gave up on until an operator acts.", "type"
+        )
         self._consumed = self._counter(
             "events_consumed", "Deliveries by what became of them: handled, duplicate, retried, dead.", "type", "result"
         )
@@ -47,11 +49,15 @@ class Metrics(Observer):
             "writer_batch_seconds", "Time per transaction.", buckets=HTTP_BUCKETS, registry=self.registry
         )
         self._outbox_depth = self._gauge("outbox_pending", "Events committed and not yet confirmed by the broker.")
-        self._outbox_age = self._gauge("outbox_oldest_seconds", "Age of the oldest of them.")
+        self._outbox_age = self._gauge("outbox_oldest_age_seconds", "Age of the oldest of them.")
+        self._outbox_parked_rows = self._gauge("outbox_parked_rows", "Outbox rows that wait for an operator now.")
         self._waiting = self._gauge("writer_waiting_jobs", "Jobs that wait for a transaction.")
         self._connected = self._gauge("broker_connected", "1 while the publishing connection is up.")
         self._live = self._gauge("consumer_live", "1 while the broker knows our consumer.")
-        self._reconnects = self._gauge("broker_reconnects", "Times the connection was made again.")
+        self._reconnects = self._counter("broker_reconnects", "Times the connection was made again.")
+        self._reconnects_seen = 0
+        self._figures: dict[str, Gauge] = {}
+        ProcessCollector(registry=self.registry)
         self._observe: dict[tuple[str, str, int], Any] = {}
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
@@ -96,14 +102,32 @@ class Metrics(Observer):
         row = await runtime.reader.first(
             sa.select(sa.func.count().label("depth"), oldest.label("since")).where(pending)
         )
+        parked = await runtime.reader.first(
+            sa.select(sa.func.count().label("rows")).where(
+                outbox.c.published_at.is_(None), outbox.c.parked_at.isnot(None)
+            )
+        )
+        self._outbox_parked_rows.set(parked["rows"] if parked else 0)
         since = row["since"] if row else None
         self._outbox_depth.set(row["depth"] if row else 0)
         self._outbox_age.set((runtime.clock.now() - since).total_seconds() if since else 0)
         health = runtime.transport.health()
         self._connected.set(health.publisher_connected)
-        self._reconnects.set(health.reconnects)
+        self._reconnects.inc(max(0, health.reconnects - self._reconnects_seen))
+        self._reconnects_seen = health.reconnects
         self._live.set(runtime.consumer.live)
         self._waiting.set(runtime.writer.waiting)
+        for figure in runtime.figures:
+            gauge = self.declare(figure)
+            for value, number in (await figure.look()).items():
+                gauge.labels(value).set(number)
+
+    def declare(self, figure: Figure) -> Gauge:
+        """The gauge of a service's own figure, made the first time."""
+        gauge = self._figures.get(figure.name)
+        if gauge is None:
+            gauge = self._figures[figure.name] = Gauge(figure.name, figure.text, [figure.label], registry=self.registry)
+        return gauge
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, registry=self.registry)

@@ -54,6 +54,7 @@ TEST_PROGRAMS: Final[Mapping[str, str]] = MappingProxyType(
         "caddy": "/usr/bin/caddy",
         "chromium": "/usr/bin/chromium",
         "strace": "/usr/bin/strace",
+        "prometheus": "/usr/bin/promtool",
     }
 )
 """What the whole test suite runs against, by Debian package, and a file that shows it is there."""

@@ -15,6 +15,7 @@ from order_svc import audit, unfinished
 from order_svc.api import Context, router
 from order_svc.consumers import PROJECTIONS, subscriptions
 from order_svc.feed import ChangeFeed
+from order_svc.figures import figures
 from order_svc.saga import expire_overdue
 from order_svc.settings import OrderSettings
 from order_svc.store import RUNTIME, TOKENS, OrderUnitOfWork
@@ -33,6 +34,7 @@ def build(settings: OrderSettings, environment: Environment) -> FastAPI:
         PROJECTIONS,
     )
     runtime = Runtime(definition, environment)
+    runtime.figures.extend(figures(runtime.reader, environment.clock))
     runtime.on_start(tokens.load)
     for sweep in tokens.sweeps(runtime.writer):
         runtime.add_sweep(sweep)

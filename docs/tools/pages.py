@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Final
 
 from docs.tools.configuration import configuration_page
+from docs.tools.metrics import metrics_page
 from docs.tools.problems import http_page
 from ops.docs import asyncapi_text, events_page
 
@@ -16,6 +17,7 @@ PAGES: Final[Mapping[Path, Callable[[], str]]] = MappingProxyType(
         DOCS / "events.md": events_page,
         DOCS / "asyncapi.json": asyncapi_text,
         DOCS / "configuration.md": configuration_page,
+        DOCS / "metrics.md": metrics_page,
         DOCS / "http.md": lambda: http_page((DOCS / "http.md").read_text()),
     }
 )

@@ -146,8 +146,8 @@ async def test_metrics_count_by_route_template(client: httpx.AsyncClient) -> Non
     await client.get("/things/random-path")
     await client.get("/random-path")
     text = (await client.get("/metrics")).text
-    assert 'http_request_seconds_count{method="GET",route="/things/{thing_id}",status="200"} 1.0' in text
-    assert 'http_request_seconds_count{method="GET",route="(none)",status="404"} 1.0' in text
+    assert 'http_request_duration_seconds_count{method="GET",route="/things/{thing_id}",status="200"} 1.0' in text
+    assert 'http_request_duration_seconds_count{method="GET",route="(none)",status="404"} 1.0' in text
     assert "random-path" not in text
     assert "outbox_pending 0.0" in text
     assert "broker_connected 1.0" in text

@@ -1,0 +1,55 @@
+"""What order_svc tells of its orders in its metrics: how many are under way in each state, and since when."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import sqlalchemy as sa
+
+from chassis.clock import Clock
+from chassis.db import Reader
+from chassis.observer import Figure
+from order_svc.domain.order import OrderStatus
+from order_svc.store import orders
+
+UNDER_WAY: Final = (
+    OrderStatus.PENDING,
+    OrderStatus.AWAITING_PAYMENT,
+    OrderStatus.CONFIRMED,
+    OrderStatus.REFUNDING,
+)
+"""States an order leaves by itself, by a fact or by its deadline. The others are where orders rest, and grow for ever:
+how many get there is a rate of the events published."""
+
+
+def figures(reader: Reader, clock: Clock) -> tuple[Figure, Figure]:
+    """`orders_under_way` and `orders_under_way_oldest_age_seconds`, by status; both read an index of the open ones."""
+
+    async def counts() -> Mapping[str, float]:
+        found = await reader.all(
+            sa.select(orders.c.status, sa.func.count().label("count"))
+            .where(orders.c.status.in_(UNDER_WAY))
+            .group_by(orders.c.status)
+        )
+        return dict.fromkeys(UNDER_WAY, 0.0) | {row["status"]: float(row["count"]) for row in found}
+
+    async def ages() -> Mapping[str, float]:
+        oldest = sa.func.min(orders.c.created_at, type_=orders.c.created_at.type)
+        found = await reader.all(
+            sa.select(orders.c.status, oldest.label("since"))
+            .where(orders.c.status.in_(UNDER_WAY))
+            .group_by(orders.c.status)
+        )
+        now = clock.now()
+        return dict.fromkeys(UNDER_WAY, 0.0) | {
+            row["status"]: max(0.0, (now - row["since"]).total_seconds()) for row in found
+        }
+
+    return (
+        Figure("orders_under_way", "Orders that are not where they can rest, by status.", "status", counts),
+        Figure(
+            "orders_under_way_oldest_age_seconds",
+            "Time since the oldest order in this status was placed; 0 if there is none.",
+            "status",
+            ages,
+        ),
+    )
