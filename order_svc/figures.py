@@ -33,7 +33,7 @@ def figures(reader: Reader, clock: Clock) -> tuple[Figure, Figure]:
         return dict.fromkeys(UNDER_WAY, 0.0) | {row["status"]: float(row["count"]) for row in found}
 
     async def ages() -> Mapping[str, float]:
-        oldest = sa.func.min(orders.c.created_at, type_=orders.c.created_at.type)
+        oldest = sa.func.min(orders.c.placed_at, type_=orders.c.placed_at.type)
         found = await reader.all(
             sa.select(orders.c.status, oldest.label("since"))
             .where(orders.c.status.in_(UNDER_WAY))
