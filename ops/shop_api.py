@@ -40,7 +40,9 @@ class ShopApi:
                 answer = await self._http.get(f"{url}/readyz")
                 result[service] = answer.json()["failing"]
             except httpx.TransportError:
-                result[service] = {"process": "does not answer"}
+                result[service] = {"process": f"nothing answers at {url}"}
+            except (ValueError, KeyError, TypeError):
+                result[service] = {"process": f"something else answers at {url}"}
         return result
 
     async def get(self, service: str, path: str, params: Mapping[str, Any] | None = None) -> httpx.Response:

@@ -29,13 +29,16 @@ async def order_story(shop: ShopApi, order_id: UUID) -> dict[str, Any] | None:
         events, unread = await shop.conversation(order_id), ""
     except JournalUnavailableError as error:
         events, unread = [], str(error)
+    steps = await _steps(shop, order_id, events)
     return {
         "id": order["id"],
         "status": order["status"],
         "status_reason": order["status_reason"],
         "total": f"{total['amount'] / 100:.2f} {total['currency']}",
+        "correlation": order["id"],
         "journal_error": unread,
-        "steps": await _steps(shop, order_id, events),
+        "seconds": sum(step["ms"] for step in steps) / 1000,
+        "steps": steps,
     }
 
 
@@ -73,13 +76,19 @@ def _timed(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def story_table(story: dict[str, Any]) -> Table:
     """The steps for a person."""
-    table = Table("when", "+ms", "service", "event", "what it meant")
-    for step in story["steps"]:
+    table = Table("#", "when", "+ms", "service", box=None, padding=(0, 2, 0, 0))
+    table.add_column("event", no_wrap=True)
+    table.add_column("after")
+    table.add_column("what it meant")
+    number = {step["id"]: str(at) for at, step in enumerate(story["steps"], 1) if step["id"]}
+    for at, step in enumerate(story["steps"], 1):
         table.add_row(
+            str(at),
             step["at"][11:23],
             str(step["ms"]),
             Text(step["service"], style=COLOURS.get(step["service"], "white")),
             step["event"],
+            number.get(step["cause"], ""),
             step["text"],
         )
     return table

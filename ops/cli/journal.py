@@ -44,7 +44,16 @@ def tail(
     service: Service = None,
     as_json: Json = False,
 ) -> None:
-    """The newest events."""
+    """The newest events.
+
+    Exit codes: 0, or 2 if the journal could not be read.
+
+    Examples:
+
+      shop journal tail -n 50
+
+      shop journal tail --follow --type "payment.*"
+    """
     _run(_tail(Selection(type=type, service=service), lines, follow=follow, out=_Output(as_json)))
 
 
@@ -58,7 +67,16 @@ def grep(
     since: Annotated[str | None, typer.Option(help="10m, 2h, 3d ago, or an ISO time.")] = None,
     as_json: Json = False,
 ) -> None:
-    """The events that meet everything that is asked, each once, oldest first. Exit 1 if there are none."""
+    """The events that meet everything that is asked, each once, oldest first.
+
+    Exit codes: 0 here they are, 1 there are none, 2 the journal could not be read.
+
+    Examples:
+
+      shop journal grep --order 01a20964-9c20-7daa-9610-c370e0f00313
+
+      shop journal grep --type "order.*" --since 10m --json
+    """
     try:
         at = moment(since, datetime.now(UTC)) if since else None
     except ValueError:

@@ -42,7 +42,15 @@ def replay(
     """Send events again, with their ids.
 
     What was handled stays as it is; what was not takes effect, on orders, stock and money. Nothing is sent unless
-    every line is an event. Exit 1 if the broker did not take all, 2 if it could not be asked.
+    every line is an event.
+
+    Exit codes: 0 sent, 1 the broker did not take all, 2 it could not be asked.
+
+    Examples:
+
+      shop replay events.jsonl --to payment --dry-run
+
+      shop replay events.jsonl --to-bus --yes
     """
     if (to is None) is not to_bus:
         give_up("say where to: --to SERVICE or --to-bus")
@@ -75,7 +83,13 @@ def rebuild(
 ) -> None:
     """Make what a service keeps of others' facts again from the journal, and compare. The service may run meanwhile.
 
-    Exit 1 if it is not equal, 2 if it could not be told.
+    Exit codes: 0 equal, 1 not equal, 2 it could not be told.
+
+    Examples:
+
+      shop rebuild order
+
+      shop rebuild payment --apply --yes
     """
     if check and apply:
         give_up("--check or --apply, not both")
