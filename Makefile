@@ -10,7 +10,7 @@ SEEDS ?= 2000
 FROM ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast test-power failpoints race payments chaos simulate check format types layers bench lock definitions clean
+.PHONY: help run test test-fast test-power failpoints race payments chaos simulate check format types layers bench docs lock definitions clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,11 @@ simulate: .venv/dev ## Run the whole shop on SEEDS seeds (2000), or tell the sto
 
 bench: .venv/dev ## Measure orders per second and the latency of one order
 	@$(BIN)/python -m bench.order_to_cash
+
+docs: .venv/dev ## Build the documentation as a site into .run/site; a broken link stops it
+	@$(BIN)/python -m docs.tools
+	@NO_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --strict
+	@echo "✓ open .run/site/index.html"
 
 payments: .venv/dev ## Pay N orders (default 500) at a provider that lies, while payment_svc is killed; compare three ledgers
 	@$(BIN)/python -m tests.lying_provider --orders $(or $(N),500)

@@ -5,9 +5,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from docs.tools.commands import commands_page
 from docs.tools.configuration import configuration_page
 from docs.tools.metrics import metrics_page
 from docs.tools.problems import http_page
+from docs.tools.routes import routes_page
+from docs.tools.sequence import order_picture
 from ops.docs import asyncapi_text, events_page
 
 DOCS: Final = Path(__file__).resolve().parents[1]
@@ -18,6 +21,9 @@ PAGES: Final[Mapping[Path, Callable[[], str]]] = MappingProxyType(
         DOCS / "asyncapi.json": asyncapi_text,
         DOCS / "configuration.md": configuration_page,
         DOCS / "metrics.md": metrics_page,
+        DOCS / "reference" / "cli.md": commands_page,
+        DOCS / "reference" / "routes.md": routes_page,
+        DOCS / "explanation" / "order.svg": order_picture,
         DOCS / "http.md": lambda: http_page((DOCS / "http.md").read_text()),
     }
 )
