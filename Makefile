@@ -53,8 +53,8 @@ layers: .venv/dev ## Check that every import points downwards
 simulate: .venv/dev ## Run the whole shop on SEEDS seeds (2000), or tell the story of one: SEED=7
 	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --from $(FROM))
 
-bench: .venv/dev ## Measure orders per second and the latency of one order
-	@$(BIN)/python -m bench.order_to_cash
+bench: .venv-bench/ready ## Measure ours beside the floors and peers (ONLY=hop,cash, QUICK=1)
+	@.venv-bench/bin/python -m bench $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick)
 
 docs: .venv/dev ## Build the documentation as a site into .run/site; a broken link stops it
 	@$(BIN)/python -m docs.tools
@@ -70,11 +70,11 @@ chaos: .venv/dev ## Spoil a shop under load and judge it (MODE=kills|broker|serv
 
 lock: .venv/dev ## Resolve requirements*.in anew into hash-locked requirements*.txt
 	@$(BIN)/pip install -q uv
-	@for name in requirements requirements-dev; do $(BIN)/uv pip compile -q --upgrade --no-emit-index-url \
+	@for name in requirements requirements-dev requirements-bench; do $(BIN)/uv pip compile -q --upgrade --no-emit-index-url \
 		--no-header --no-annotate --universal --python-version 3.11 --generate-hashes $$name.in -o $$name.txt; done
 
 clean: ## Remove what was built and the local shop's data
-	rm -rf .venv .run .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-bench .run .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 .venv/run: requirements.txt
 	@$(call make_venv)
@@ -87,6 +87,12 @@ clean: ## Remove what was built and the local shop's data
 	@echo "▸ installing what tests and checks need into .venv (once)"
 	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@touch $@ .venv/run
+
+.venv-bench/ready: requirements-bench.txt
+	@test -x .venv-bench/bin/pip || $(PYTHON) -m venv .venv-bench
+	@echo "▸ installing the benchmark and its peers into .venv-bench (once)"
+	@.venv-bench/bin/pip install -q --disable-pip-version-check --require-hashes -r requirements-bench.txt
+	@touch $@
 
 define make_venv
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

@@ -1,0 +1,1 @@
+"""The event hop: quorum queue → one durable transaction → confirmed publish → acknowledgement."""

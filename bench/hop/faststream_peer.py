@@ -1,0 +1,71 @@
+"""The peer: FastStream with SQLAlchemy's async session on aiosqlite, as its documentation would have one write it.
+
+It has no outbox: the publish is confirmed before the commit is acknowledged, but a crash between them loses or doubles
+the event. `faststream_peer.py URL STORE COUNT`.
+"""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+import uvloop
+from faststream import AckPolicy
+from faststream.rabbit import Channel, ExchangeType, RabbitBroker, RabbitExchange, RabbitQueue
+from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
+
+from bench.durability import set_full
+from bench.hop.work import EXCHANGE, QUEUE, SCHEMA, TYPE_IN, TYPE_OUT, Stopwatch, Task, outgoing
+
+PREFETCH = 10
+
+
+async def run(task: Task) -> None:
+    engine = create_async_engine(f"sqlite+aiosqlite:///{task.store}")
+    sa.event.listen(engine.sync_engine, "connect", lambda connection, _: set_full(connection))
+    async with engine.begin() as connection:
+        for statement in filter(str.strip, SCHEMA.split(";")):
+            await connection.execute(sa.text(statement))
+    sessions = async_sessionmaker(engine, expire_on_commit=False)
+    broker = RabbitBroker(task.url, default_channel=Channel(prefetch_count=PREFETCH))
+    exchange = RabbitExchange(EXCHANGE, type=ExchangeType.TOPIC, durable=True, declare=False)
+    left, finished, watch = task.count, asyncio.Event(), Stopwatch()
+
+    @broker.subscriber(RabbitQueue(QUEUE, durable=True, declare=False), ack_policy=AckPolicy.NACK_ON_ERROR)
+    async def on_order_cancelled(event: dict[str, Any]) -> None:
+        nonlocal left
+        now = datetime.now(UTC).isoformat()
+        row = {"id": event["id"], "subject": event["subject"], "type": TYPE_IN, "now": now}
+        async with sessions.begin() as session:
+            claimed = await session.execute(
+                sa.text("INSERT OR IGNORE INTO inbox VALUES (:id, :type, :now) RETURNING event_id"), row
+            )
+            fresh = claimed.first() is not None
+            if fresh:
+                await session.execute(
+                    sa.text(
+                        "INSERT INTO counters VALUES (:subject, 1, 1)"
+                        " ON CONFLICT DO UPDATE SET value = value + 1, version = version + 1"
+                    ),
+                    row,
+                )
+                await session.execute(sa.text("INSERT INTO ledger (counter_id, amount) VALUES (:subject, 1)"), row)
+        if fresh:
+            event_id, body = outgoing(event)
+            await broker.publish(
+                body, exchange=exchange, routing_key=TYPE_OUT, message_id=event_id, message_type=TYPE_OUT, persist=True
+            )
+        left -= 1
+        if left == 0:
+            finished.set()
+
+    watch.start()
+    await broker.start()
+    await finished.wait()
+    watch.report()
+    await broker.stop()
+    await engine.dispose()
+
+
+if __name__ == "__main__":
+    uvloop.run(run(Task.from_arguments()))

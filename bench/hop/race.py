@@ -1,0 +1,132 @@
+"""The race of the hops: each round fills the contestant's own queue, then times a process that works it off."""
+
+import asyncio
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import aio_pika
+
+from bench.durability import count
+from bench.hop.work import QUEUE, TYPE_IN, counter_id
+from bench.rounds import Contestant, Row, Sample, interleaved
+from bench.servers import Node
+from chassis.clock import SystemClock
+from contracts.envelope import Envelope, encode
+from contracts.order import OrderCancelled
+
+FILL_AT_ONCE = 500
+ROUND_SECONDS = 120
+
+
+class HopFailedError(Exception):
+    """A contestant ended without doing all its work; nothing is reported then."""
+
+
+async def fill(url: str, events: int) -> None:
+    """Publish this many events into the inbox, confirmed."""
+    connection = await aio_pika.connect(url)
+    async with connection:
+        exchange = (await connection.channel(on_return_raises=True)).default_exchange
+        for begin in range(0, events, FILL_AT_ONCE):
+            numbers = range(begin, min(events, begin + FILL_AT_ONCE))
+            await asyncio.gather(*(exchange.publish(_message(number), QUEUE) for number in numbers))
+
+
+async def left_over(url: str) -> int:
+    """Messages of the inbox that are ready; a contestant's connection is closed by then, so that is all of them."""
+    connection = await aio_pika.connect(url)
+    async with connection:
+        queue = await (await connection.channel()).declare_queue(QUEUE, passive=True)
+        return queue.declaration_result.message_count or 0
+
+
+@dataclass
+class Hopper:
+    """One contestant: a module run as a process, on a virtual host and a store of its own."""
+
+    module: str
+    events: int
+    url: str
+    store: Path
+    extra: tuple[str, ...] = ()
+    done: int = 0
+
+    async def once(self) -> Sample:
+        """One round.
+
+        Raises:
+            HopFailedError: the process failed, or rows or messages are missing or too many.
+        """
+        await fill(self.url, self.events)
+        command = [sys.executable, "-m", self.module, self.url, str(self.store), str(self.events), *self.extra]
+        process = await asyncio.create_subprocess_exec(
+            *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        )
+        try:
+            async with asyncio.timeout(ROUND_SECONDS):
+                out, err = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        if process.returncode:
+            raise HopFailedError(f"{self.module} ended with {process.returncode}: {err.decode()[-1000:]}")
+        self.done += self.events
+        await self._check()
+        answer = json.loads(out.splitlines()[-1])
+        return Sample(self.events, answer["seconds"], answer["cpu_seconds"], rss_mib=answer["rss_mib"])
+
+    async def _check(self) -> None:
+        handled = count(self.store, "inbox"), count(self.store, "ledger")
+        left = await left_over(self.url)
+        if handled != (self.done, self.done) or left:
+            raise HopFailedError(f"{self.module}: inbox and ledger {handled}, not {self.done}; {left} messages left")
+
+
+async def race(node: Node, folder: Path, rounds: int, scale: float) -> list[Row]:
+    """All contestants; `scale` makes the rounds shorter (0.1) or longer."""
+
+    def hopper(name: str, module: str, events: int, *extra: str) -> Hopper:
+        return Hopper(f"bench.hop.{module}", max(20, int(events * scale)), node.new_vhost(), folder / name, extra)
+
+    contestants = [
+        Contestant("hand-written, batches of 100", "floor", hopper("batch.db", "floor", 3000, "100").once),
+        Contestant("hand-written, one by one", "floor", hopper("single.db", "floor", 600, "1").once),
+        Contestant("the chassis", "ours", hopper("ours.db", "ours", 2500).once),
+        Contestant(
+            "FastStream + SQLAlchemy/aiosqlite",
+            "peer",
+            hopper("faststream.db", "faststream_peer", 300).once,
+            note="no outbox",
+        ),
+    ]
+    return await interleaved("event hop", contestants, rounds)
+
+
+async def drain(node: Node, folder: Path, events: int) -> list[Row]:
+    """A backlog of `events` worked off by the chassis, in one go."""
+    ours = Hopper("bench.hop.ours", events, node.new_vhost(), folder / "backlog.db")
+    return await interleaved(f"backlog of {events:,} events", [Contestant("the chassis", "ours", ours.once)], 1)
+
+
+def _message(number: int) -> aio_pika.Message:
+    event = OrderCancelled(order_id=counter_id(number), reason="bench")
+    envelope = Envelope(
+        id=uuid4(),
+        source="/bench",
+        type=TYPE_IN,
+        subject=event.subject,
+        time=SystemClock().now(),
+        correlationid=event.order_id,
+        aggregateversion=1,
+        data=event.model_dump(mode="json"),
+    )
+    return aio_pika.Message(
+        encode(envelope),
+        message_id=str(envelope.id),
+        type=TYPE_IN,
+        delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+    )
