@@ -188,7 +188,16 @@ class Consumer:
             await self._forget_attempts(envelope, suspicious)
         except Exception as error:
             return _Failed(delivery, error, event_type)
-        self._observer.consumed(event_type, "handled" if fresh else "duplicate")
+        result = "handled" if fresh else "duplicate"
+        self._observer.consumed(event_type, result)
+        log.debug(
+            "consumer.done",
+            event_id=envelope.id,
+            correlation_id=envelope.correlationid,
+            causation_id=envelope.causationid,
+            type=event_type,
+            result=result,
+        )
         if fresh:
             self._observer.hop(event_type, self._clock.now() - envelope.time)
         return None
@@ -246,6 +255,7 @@ class Consumer:
         log.warning(
             "consumer.failed",
             event_id=message_id,
+            correlation_id=delivery.correlation_id,
             type=failure.event_type,
             error_type=type(error).__name__,
             error=describe(error),

@@ -25,3 +25,8 @@ def current_context() -> MessageContext | None:
 def enter_context(context: MessageContext) -> None:
     """Make `context` the current one for the rest of this task."""
     _current.set(context)
+
+
+def leave_context() -> None:
+    """What this task does next belongs to no conversation."""
+    _current.set(None)

@@ -189,7 +189,14 @@ class DeadLetterOffice:
         sent = [each for each, result in zip(window, results, strict=True) if result.outcome is Outcome.ACK]
         detail = await _remove(browse, sent)
         for each in sent:
-            log.info("dead_letters.redriven", letter=each.letter.id, type=each.letter.type, by=by)
+            log.info(
+                "dead_letters.redriven",
+                letter=each.letter.id,
+                event_id=each.letter.event_id,
+                correlation_id=each.letter.order_id,
+                type=each.letter.type,
+                by=by,
+            )
         return [
             each.settled(Fate.REDRIVEN, detail) if result.outcome is Outcome.ACK else _not_sent(each, result)
             for each, result in zip(window, results, strict=True)
@@ -221,6 +228,7 @@ class DeadLetterOffice:
                 "dead_letters.discarded",
                 letter=letter.id,
                 event_id=letter.event_id,
+                correlation_id=letter.order_id,
                 type=letter.type,
                 by=by,
                 reason=reason,

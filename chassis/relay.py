@@ -186,6 +186,12 @@ class Relay:
             match result.outcome:
                 case Outcome.ACK:
                     confirmed.append(row["id"])
+                    log.debug(
+                        "relay.published",
+                        event_id=row["event_id"],
+                        correlation_id=row["correlation_id"],
+                        type=row["type"],
+                    )
                 case Outcome.RETURNED | Outcome.NACKED:
                     await self._writer.run_now(partial(self._put_back, row=row, result=result, now=now))
                 case Outcome.UNKNOWN:
@@ -249,6 +255,7 @@ class Relay:
         log.warning(
             "relay.refused",
             event_id=str(row["event_id"]),
+            correlation_id=row["correlation_id"],
             type=row["type"],
             outcome=result.outcome.value,
             reason=result.reason,

@@ -16,7 +16,7 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 
 from chassis.clock import Clock
-from chassis.context import MessageContext, current_context
+from chassis.context import MessageContext, current_context, enter_context, leave_context
 from chassis.db import Store
 from chassis.failpoints import Failpoints
 from chassis.idempotency import IdempotentRequest, Interrupted, StoredResponse
@@ -376,9 +376,13 @@ class Writer(Generic[UowT]):
 
 
 async def _run_job(job: _Job[UowT], uow: UowT) -> Any:
-    uow.begin_job(job.context)
-    result = await job.run(uow)
-    uow.end_job()
+    enter_context(job.context)  # what the handler logs belongs to its conversation
+    try:
+        uow.begin_job(job.context)
+        result = await job.run(uow)
+        uow.end_job()
+    finally:
+        leave_context()
     return result
 
 
