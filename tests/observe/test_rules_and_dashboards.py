@@ -21,7 +21,7 @@ DASHBOARDS = sorted((OBSERVE / "grafana" / "dashboards").glob("*.json"))
 GIVEN = {"up": set[str](), "process_resident_memory_bytes": set[str]()}
 """Told by Prometheus itself, and by the client library."""
 FOREIGN_LABELS = {"job", "instance"}
-WORDS = {"by", "or", "and", "without", "sum", "rate", "increase", "histogram_quantile"}
+WORDS = {"by", "or", "and", "without", "unless", "offset", "sum", "rate", "increase", "histogram_quantile"}
 
 _MATCHER = re.compile(r'(\w+)\s*(?:=~|!~|!=|=)\s*"[^"]*"')
 
@@ -62,7 +62,7 @@ def asked(expression: str) -> tuple[set[str], set[str]]:
     bare = re.sub(r'"[^"]*"', '""', expression)
     for group in re.findall(r"(?:by|without) \(([^)]*)\)", bare):
         labels |= set(re.findall(r"\w+", group))
-    bare = re.sub(r"(?:by|without) \([^)]*\)|\{[^}]*\}|\[\w+\]", "", bare)
+    bare = re.sub(r"(?:by|without) \([^)]*\)|\{[^}]*\}|\[\w+\]|offset \w+", "", bare)
     names = set(re.findall(r"[a-zA-Z_:][\w:]*", bare)) - WORDS
     return names, labels
 
