@@ -21,6 +21,9 @@ from chassis.telemetry import Metrics
 
 METRICS_TYPE = "text/plain; version=1.0.0; charset=utf-8; escaping=underscores"
 
+NEEDED_FOR_REQUESTS = frozenset({"runtime", "tokens"})
+"""The checks without which no request can be answered. The others hold up events, which wait."""
+
 
 def create_app(
     runtime: Runtime[Any],
@@ -104,6 +107,8 @@ class HouseRoutes:
 
     async def _readyz(self, request: Request) -> Response:
         failing = readiness(request.app)
+        if request.query_params.get("for") == "requests":  # what a load balancer wants to know
+            failing = {check: why for check, why in failing.items() if check in NEEDED_FOR_REQUESTS}
         status = {"status": "not ready" if failing else "ready", "failing": failing}
         return JSONResponse(status, 503 if failing else 200)
 

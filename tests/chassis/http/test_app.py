@@ -141,6 +141,17 @@ async def test_ready_when_everything_works_and_not_while_stopping(app: FastAPI, 
     assert (await client.get("/healthz")).status_code == 200
 
 
+async def test_a_service_without_its_broker_is_ready_for_requests_until_it_stops(
+    app: FastAPI, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app.state.runtime, "readiness", lambda: {"broker": "not connected"})
+    assert (await client.get("/readyz")).status_code == 503
+    answer = await client.get("/readyz?for=requests")
+    assert (answer.status_code, answer.json()) == (200, {"status": "ready", "failing": {}})
+    app.state.stopping.set()
+    assert (await client.get("/readyz?for=requests")).json()["failing"] == {"runtime": "stopping"}
+
+
 async def test_metrics_count_by_route_template(client: httpx.AsyncClient) -> None:
     await client.get(f"/things/{THING}")
     await client.get("/things/random-path")
