@@ -119,7 +119,7 @@ def test_containers_have_no_more_rights_than_they_need(name: str) -> None:
 
 @pytest.mark.parametrize("name", CONTAINERS)
 def test_images_are_pinned_to_an_exact_version(name: str) -> None:
-    assert re.search(r":\d+\.\d+(\.\d+)?(-[a-z]+)?$", CONTAINERS[name]["image"])
+    assert re.search(r":v?\d+\.\d+(\.\d+)?(-[a-z]+)?$", CONTAINERS[name]["image"])
 
 
 @pytest.mark.parametrize("name", RUNNING)
@@ -159,11 +159,21 @@ def test_every_mounted_file_exists() -> None:
     assert named == set(DOCUMENT["volumes"])
 
 
-def test_only_the_edge_and_the_management_page_have_a_port_on_the_host_and_by_default_on_this_machine_only() -> None:
+def test_only_the_edge_and_the_operators_pages_have_a_port_on_the_host_and_by_default_on_this_machine_only() -> None:
     ports = {name: container["ports"] for name, container in CONTAINERS.items() if "ports" in container}
-    assert ports.keys() == {"edge", "broker"}
+    assert ports.keys() == {"edge", "broker", "grafana"}
     assert ports["edge"][0].startswith("${EDGE_ADDRESS:-127.0.0.1}:")
     assert ports["broker"][0].startswith("127.0.0.1:")
+    assert ports["grafana"][0].startswith("127.0.0.1:")
+
+
+def test_prometheus_asks_every_service_and_can_reach_it() -> None:
+    plan = yaml.safe_load((ROOT / "ops" / "observe" / "prometheus" / "prometheus.yml").read_text())
+    asked = {found["names"][0]: found["port"] for job in plan["scrape_configs"] for found in job["dns_sd_configs"]}
+    assert asked == {service: settings_of(service).model_fields["port"].default for service in SERVICES}
+    for name in ("prometheus", "grafana"):
+        assert CONTAINERS[name]["profiles"] == ["observe"]
+        assert set(CONTAINERS[name]["networks"]) & set(CONTAINERS["order"]["networks"])
 
 
 def test_nothing_public_reaches_the_stores_or_the_bus() -> None:
