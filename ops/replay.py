@@ -123,10 +123,10 @@ def operator_url(config: ShopConfig, state: Mapping[str, Any]) -> str:
     Raises:
         NoJournalError: the shop runs without a broker.
     """
-    url = URL(journal_url(state))
+    address = journal_url(state)
     if "management" not in state:
-        return str(url)
-    return str(url.with_user(OPERATOR_USER).with_password(config.secrets.broker[OPERATOR_USER]))
+        return address
+    return str(URL(address).with_user(OPERATOR_USER).with_password(config.secrets.broker[OPERATOR_USER]))
 
 
 def _message(letter: Letter, service: str | None) -> OutgoingMessage:

@@ -30,7 +30,7 @@ TEXTS: Final = MappingProxyType(
         "log_level": "what is logged",
         "log_format": "`auto`: colours on a terminal, JSON lines otherwise",
         "database_url": "`sqlite+aiosqlite:///PATH` or `postgresql+asyncpg://USER:PASSWORD@HOST/DATABASE`",
-        "amqp_url": "where RabbitMQ is, with this service's login",
+        "amqp_url": "where RabbitMQ is, with this service's login; of a cluster several, with commas between",
         "host": "the address to listen on",
         "port": "the TCP port to listen on",
         "auth_jwks_url": "where to ask for a signing key that no event has brought yet; without it, nowhere",

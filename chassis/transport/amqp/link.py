@@ -2,11 +2,14 @@
 
 import asyncio
 import logging
+import random
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import aio_pika
 from aio_pika.abc import AbstractConnection
+from yarl import URL
 
 logger = logging.getLogger(__name__)
 
@@ -17,6 +20,7 @@ CONNECT_SECONDS = 5.0
 RPC_SECONDS = 10.0
 CLOSE_SECONDS = 3.0
 _BLOCKED_PROBE_SECONDS = 0.01
+_BETWEEN_NODES = re.compile(r",\s*(?=amqps?://)")  # any other comma is part of a password or a virtual host
 
 
 class LinkLostError(Exception):
@@ -59,19 +63,31 @@ class Link:
         self.closed.set()
 
 
+def addresses(url: str) -> list[URL]:
+    """The nodes of one broker: one `amqp://` URL, or several with commas between them.
+
+    Raises:
+        ValueError: one has no host, or their logins or virtual hosts differ: messages are signed with one user.
+    """
+    nodes = [URL(part) for part in _BETWEEN_NODES.split(url.strip())]
+    if not all(node.host for node in nodes):
+        raise ValueError("an AMQP address names no host")
+    if len({(node.user, node.password, node.raw_path) for node in nodes}) > 1:
+        raise ValueError("the AMQP addresses of one broker have the same login and virtual host")
+    return nodes
+
+
 @asynccontextmanager
 async def open_link(url: str, name: str) -> AsyncIterator[Link]:
     """A plain connection under `name` (shown in the management UI), closed at the end, whatever state it is in.
 
+    Of several addresses (see `addresses`) it is to the first that answers, in an order that is drawn anew each time.
+
     Raises:
-        Exception: whatever aio-pika raises when it cannot connect.
+        ValueError: `url` is not one address, or several of one broker.
+        Exception: whatever aio-pika raises when it cannot connect; of several addresses, to the last one tried.
     """
-    connection = await aio_pika.connect(
-        url,
-        timeout=CONNECT_SECONDS,
-        heartbeat=HEARTBEAT_SECONDS,
-        client_properties={"connection_name": name},
-    )
+    connection = await _connect_to_any(addresses(url), name)
     try:
         yield Link(connection)
     finally:
@@ -92,6 +108,26 @@ async def wait_first(*events: asyncio.Event, timeout: float | None = None) -> No
 def describe(error: BaseException) -> str:
     """An error as one line for a person: aio-pika has some whose text is empty."""
     return str(error) or type(error).__name__
+
+
+async def _connect_to_any(nodes: list[URL], name: str) -> AbstractConnection:
+    """In any order: connections spread over the nodes, and one that answers but cannot serve is not always the next."""
+    *others, last = random.sample(nodes, len(nodes))
+    for node in others:
+        try:
+            return await _connect(node, name)
+        except Exception as error:  # whatever is wrong with this node, another may answer
+            logger.info("%s: %s does not answer: %s", name, node.host, describe(error))
+    return await _connect(last, name)
+
+
+async def _connect(node: URL, name: str) -> AbstractConnection:
+    return await aio_pika.connect(
+        node,
+        timeout=CONNECT_SECONDS,
+        heartbeat=HEARTBEAT_SECONDS,
+        client_properties={"connection_name": name},
+    )
 
 
 async def _close(connection: AbstractConnection, name: str) -> None:

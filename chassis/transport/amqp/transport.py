@@ -5,12 +5,11 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from itertools import count
 
-from yarl import URL
-
 from chassis.clock import Clock, SystemClock
 from chassis.supervisor import Supervisor
 from chassis.topology import Topology
 from chassis.transport.amqp.browse import AmqpBrowse, browse, depths
+from chassis.transport.amqp.link import addresses
 from chassis.transport.amqp.publisher import Publisher
 from chassis.transport.amqp.subscription import AmqpSubscription
 from chassis.transport.base import OutgoingMessage, PublishResult, QueueDepth, TransportHealth
@@ -27,7 +26,7 @@ class AmqpTransport:
         self._url = url
         self._service = service
         self._publisher = Publisher(
-            url, topology, name=f"{service} publisher", user=URL(url).user, clock=clock or SystemClock()
+            url, topology, name=f"{service} publisher", user=addresses(url)[0].user, clock=clock or SystemClock()
         )
         self._subscriptions: list[AmqpSubscription] = []
         self._numbers = count(1)
