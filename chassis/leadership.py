@@ -85,11 +85,18 @@ class AdvisoryLeadership:
     async def _take(self) -> bool:
         connection = await self._engine.connect()
         key = sa.func.hashtextextended(self._name, 0)
-        if (await connection.execute(sa.select(sa.func.pg_try_advisory_lock(key)))).scalar():
+        try:
+            leads = bool((await connection.execute(sa.select(sa.func.pg_try_advisory_lock(key)))).scalar())
+        except BaseException:
+            # The server may have given us the lock before the answer was lost: only ending the session gives it back.
+            await connection.invalidate()
+            await connection.close()
+            raise
+        if leads:
             self._connection = connection
-            return True
-        await connection.close()
-        return False
+        else:
+            await connection.close()
+        return leads
 
     async def _drop(self) -> None:
         connection, self._connection = self._connection, None
