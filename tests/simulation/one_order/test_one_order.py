@@ -16,7 +16,8 @@ from tests.simulation.one_order import provider
 from tests.simulation.one_order.search import visit
 from tests.simulation.one_order.state import Budget, placed
 
-pytestmark = pytest.mark.exhaustive
+# The limit is there to end a hang; a busy machine may take minutes for the longest of these.
+pytestmark = [pytest.mark.exhaustive, pytest.mark.timeout(600)]
 
 
 @dataclass(frozen=True)
