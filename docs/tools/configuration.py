@@ -1,4 +1,4 @@
-"""docs/configuration.md, made from the settings classes, the launcher and the Caddyfile."""
+"""docs/configuration.md, made from the settings classes, the launcher, the Caddyfile and compose.yaml."""
 
 import ast
 import inspect
@@ -56,7 +56,7 @@ SHOP_TEXTS: Final = MappingProxyType(
 
 HEAD: Final = """# Configuration
 
-<!-- Made by `python -m docs.tools` from the settings classes, ops/config.py and edge/Caddyfile; change it there. -->
+<!-- Made by `python -m docs.tools` from the settings, ops/config.py, edge/Caddyfile, compose.yaml; change it there. -->
 
 Everything is an environment variable. A service reads its own prefix (`ORDER_PORT` for order_svc). The names marked
 *shared* also work without the prefix, for all services at once (`LOG_LEVEL=debug`); with the prefix they win. A value
@@ -92,6 +92,7 @@ def configuration_page() -> str:
         _simulator_section(),
         _shop_section(),
         _edge_section(),
+        _compose_section(),
     ]
     return "\n".join([*parts, TAIL]).rstrip() + "\n"
 
@@ -146,6 +147,19 @@ def _edge_section() -> str:
     text = (ROOT / "edge" / "Caddyfile").read_text()
     rows = ["## The edge (edge/Caddyfile)\n", "| variable | default |", "|---|---|"]
     rows += [f"| `{name}` | `{default}` |" for name, default in re.findall(r"\{\$([A-Z_]+):([^}]*)\}", text)]
+    return "\n".join(rows) + "\n"
+
+
+def _compose_section() -> str:
+    text = (ROOT / "compose.yaml").read_text()
+    found = dict(sorted(re.findall(r"\$\{([A-Z_]+):([-?][^}]*)\}", text)))
+    rows = [
+        "## docker compose\n",
+        "`sh ops/compose/secrets.sh` writes all of them to `.env`.\n",
+        "| variable | default |",
+        "|---|---|",
+    ]
+    rows += [f"| `{name}` | {f'`{rest[1:]}`' if rest[0] == '-' else 'none'} |" for name, rest in found.items()]
     return "\n".join(rows) + "\n"
 
 
