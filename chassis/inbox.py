@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import cache
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -42,7 +44,14 @@ async def claim(
     rows = [{"event_id": id_, "type": type_, "handled_at": now} for id_, type_ in sorted(dict(events).items())]
     if not rows:
         return set()
-    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    statement = insert(table).on_conflict_do_nothing().returning(table.c.event_id)
+    statement = _claim_statement(table, connection.dialect.name)
     result: Sequence[UUID] = (await connection.execute(statement, rows)).scalars().all()
     return set(result)
+
+
+@cache
+def _claim_statement(table: sa.Table, dialect: str) -> sa.Executable:
+    """Built once per table: to put it together costs more than SQLite takes to run it."""
+    insert: Any = sqlite.insert if dialect == "sqlite" else postgresql.insert
+    statement: sa.Executable = insert(table).on_conflict_do_nothing().returning(table.c.event_id)
+    return statement

@@ -7,6 +7,7 @@ and flushed once per batch, one statement per table.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 from uuid import UUID
 
@@ -157,7 +158,7 @@ class UnitOfWork:
             await repository.flush()
         appended, self._appended = self._appended, {}
         for table, rows in appended.items():
-            await self.connection.execute(table.insert(), rows)
+            await self.connection.execute(_insert_into(table), rows)
         deferred, self._deferred = self._deferred, {}
         for statement, rows in deferred.items():
             await self.connection.execute(statement, rows)
@@ -234,10 +235,9 @@ class Repository(ABC, Generic[AggregateT, KeyT]):
         missing = set(keys) - self._loaded.keys()
         if not missing:
             return
-        column = self.table.c[self.key]
-        statement = sa.select(self.table).where(column.in_(sorted(missing, key=str))).order_by(column).with_for_update()
         self._loaded.update(dict.fromkeys(missing))
-        for row in (await self._uow.connection.execute(statement)).mappings():
+        wanted = {"keys": sorted(missing, key=str)}
+        for row in (await self._uow.connection.execute(_select_locked(self.table, self.key), wanted)).mappings():
             self._remember(row)
 
     async def select(self, condition: sa.ColumnElement[bool]) -> list[AggregateT]:
@@ -273,17 +273,14 @@ class Repository(ABC, Generic[AggregateT, KeyT]):
                 updates.append({**row, "b_key": key, "b_version": before.get("version")})
             self._written[key] = row
         if inserts:
-            await self._uow.connection.execute(self.table.insert(), inserts)
+            await self._uow.connection.execute(_insert_into(self.table), inserts)
         if updates:
             await self._update(updates)
 
     async def _update(self, rows: list[dict[str, Any]]) -> None:
-        statement = self.table.update().where(self.table.c[self.key] == sa.bindparam("b_key"))
-        if "version" in self.table.c:
-            statement = statement.where(self.table.c.version == sa.bindparam("b_version"))
-        else:
+        if "version" not in self.table.c:
             rows = [{name: value for name, value in row.items() if name != "b_version"} for row in rows]
-        result = await self._uow.connection.execute(statement, rows)
+        result = await self._uow.connection.execute(_update_one(self.table, self.key), rows)
         if result.supports_sane_multi_rowcount() and result.rowcount != len(rows):
             raise ConcurrencyError(self.table.name)
 
@@ -296,3 +293,29 @@ class Repository(ABC, Generic[AggregateT, KeyT]):
         self._loaded[key] = aggregate
         self._written[key] = self.to_row(aggregate)
         return aggregate
+
+
+# Built once per table: to put a statement together costs more than SQLite takes to run it.
+
+
+@cache
+def _insert_into(table: sa.Table) -> sa.Insert:
+    """An insert of whole rows."""
+    return table.insert()
+
+
+@cache
+def _select_locked(table: sa.Table, key: str) -> sa.Select[Any]:
+    """The rows whose `key` is one of `:keys`, locked in the order of their keys."""
+    column = table.c[key]
+    wanted = column.in_(sa.bindparam("keys", expanding=True))
+    return sa.select(table).where(wanted).order_by(column).with_for_update()
+
+
+@cache
+def _update_one(table: sa.Table, key: str) -> sa.Update:
+    """Write the row with the key `:b_key`, as long as it still has the version `:b_version` (if there are versions)."""
+    statement = table.update().where(table.c[key] == sa.bindparam("b_key"))
+    if "version" in table.c:
+        statement = statement.where(table.c.version == sa.bindparam("b_version"))
+    return statement

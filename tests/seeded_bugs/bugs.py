@@ -120,8 +120,8 @@ BUGS: Final = (
         "chassis/unit_of_work.py",
         [
             (
-                "where(column.in_(sorted(missing, key=str))).order_by(column).with_for_update()",
-                "where(column.in_(sorted(missing, key=str))).order_by(column)",
+                "where(wanted).order_by(column).with_for_update()",
+                "where(wanted).order_by(column)",
             )
         ],
         ["tests/catalog_svc/test_race.py::test_two_instances_race_for_the_last_units[postgresql]"],
