@@ -40,8 +40,7 @@ async def test_poison_is_isolated_and_an_operator_settles_it(shop: Shop, tmp_pat
     pasted = [letter for letter in letters if letter["size"] == len(PASTED)]
     assert {letter["order_id"] for letter in letters if letter["order_id"]} >= set(failing.values())
     assert {name(letter) for letter in letters if letter not in pasted} == {*failing.values(), *injected.values()}
-    assert len(letters) == len(failing) + len(injected) + 1
-    assert len(pasted) == 1
+    assert len(pasted) >= 1
     assert len(deaths) == SUSPICIOUS_DELIVERIES + MAX_KILLS
     assert {letter["error_type"] for letter in letters} == {
         "UndecodableEventError",
@@ -153,7 +152,8 @@ async def kept_alive(processes: ShopProcesses) -> AsyncIterator[list[str]]:
 
 
 async def settled_letters(shop: Shop, count: int) -> list[dict[str, Any]]:
-    """The dead letters, once there are so many and the inbox and the retry tiers are empty."""
+    """The dead letters, once there are so many different ones: who dies between sending a letter and acknowledging its
+    message sends it again."""
     headers = await shop.operator()
     letters: list[dict[str, Any]] = []
 
@@ -163,7 +163,7 @@ async def settled_letters(shop: Shop, count: int) -> list[dict[str, Any]]:
         if answer.status_code != 200:
             return False
         letters = answer.json()["items"]
-        return len(letters) >= count
+        return len({"pasted" if letter["size"] == len(PASTED) else letter["id"] for letter in letters}) >= count
 
     await wait_until(settled, timeout=60, message=f"fewer than {count} dead letters")
     return letters
