@@ -127,6 +127,7 @@ async def _connect(node: URL, name: str) -> AbstractConnection:
         timeout=CONNECT_SECONDS,
         heartbeat=HEARTBEAT_SECONDS,
         client_properties={"connection_name": name},
+        connection_class=_Connection,
     )
 
 
@@ -136,3 +137,19 @@ async def _close(connection: AbstractConnection, name: str) -> None:
             await connection.close()
     except Exception as error:  # a peer that no longer answers cannot spoil our leaving
         logger.debug("%s: closing: %s", name, describe(error))
+    finally:
+        await connection.close()  # of one whose transport is gone: nothing is sent, it only counts as closed
+
+
+class _Connection(aio_pika.Connection):
+    """Counts as closed when it cannot connect.
+
+    aio-pika closes what is not when it is collected as garbage, and cannot in a thread without a loop.
+    """
+
+    async def connect(self, timeout: float | None = None) -> None:
+        try:
+            await super().connect(timeout)
+        except BaseException:
+            await self.close()
+            raise

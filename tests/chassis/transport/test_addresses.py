@@ -1,5 +1,9 @@
 """One broker with several nodes: whichever answers is taken."""
 
+import asyncio
+import gc
+import warnings
+
 import pytest
 
 from chassis.topology import shop_topology
@@ -38,6 +42,22 @@ async def test_when_no_node_answers_that_is_the_error() -> None:
     with pytest.raises(Exception, match="Connect"):
         async with open_link(",".join(f"amqp://u:p@127.0.0.1:{free_port()}/" for _ in range(3)), "test"):
             pass
+
+
+async def test_a_connection_that_failed_leaves_nothing_to_close(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("CRITICAL", "aiormq")  # a log entry would keep the error until the test's end
+    errors: list[BaseException] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            async with open_link(f"amqp://u:p@127.0.0.1:{free_port()}/", "test"):
+                pass
+        except Exception as error:
+            errors.append(error)  # keeps the connection, through its traceback, for the thread to let go
+        assert errors
+        await asyncio.to_thread(errors.clear)  # a thread has no loop to close anything in
+        await asyncio.to_thread(gc.collect)
+    assert [str(warning.message) for warning in caught] == []
 
 
 @pytest.mark.rabbit
