@@ -8,6 +8,8 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import cache
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -86,10 +88,7 @@ class IdempotencyLog:
         scopes = {request.scope for request in requests} - self._known.keys()
         if not scopes:
             return
-        t = self._table
-        rows = await self._connection.execute(
-            sa.select(t).where(sa.tuple_(t.c.user_id, t.c.route, t.c.key).in_(sorted(scopes)))
-        )
+        rows = await self._connection.execute(_select_scopes(self._table), {"scopes": sorted(scopes)})
         self._known.update(dict.fromkeys(scopes))
         for row in rows.mappings():
             self._known[row["user_id"], row["route"], row["key"]] = _Entry.from_row(row)
@@ -146,20 +145,14 @@ class IdempotencyLog:
             (updates if entry.stored else inserts).append(entry.to_row(scope))
             self._known[scope] = replace(entry, stored=True)
         self._changed.clear()
-        t = self._table
         if inserts:
-            await self._connection.execute(t.insert(), inserts)
+            await self._connection.execute(_insert_into(self._table), inserts)
         if updates:
-            statement = t.update().where(
-                t.c.user_id == sa.bindparam("b_user_id"),
-                t.c.route == sa.bindparam("b_route"),
-                t.c.key == sa.bindparam("b_key"),
-            )
             renamed = [
                 {f"b_{name}" if name in {"user_id", "route", "key"} else name: value for name, value in row.items()}
                 for row in updates
             ]
-            await self._connection.execute(statement, renamed)
+            await self._connection.execute(_update_scope(self._table), renamed)
         self._failpoints.hit("idempotency.after_store")
 
     def _put(self, request: IdempotentRequest, entry: "_Entry") -> None:
@@ -200,3 +193,26 @@ class _Entry:
             "created_at": self.created_at,
             "leased_until": self.leased_until,
         }
+
+
+# Built once per table: to put a statement together costs more than SQLite takes to run it.
+
+
+@cache
+def _select_scopes(t: sa.Table) -> sa.Select[Any]:
+    scope = sa.tuple_(t.c.user_id, t.c.route, t.c.key)
+    return sa.select(t).where(scope.in_(sa.bindparam("scopes", expanding=True)))
+
+
+@cache
+def _insert_into(t: sa.Table) -> sa.Insert:
+    return t.insert()
+
+
+@cache
+def _update_scope(t: sa.Table) -> sa.Update:
+    return t.update().where(
+        t.c.user_id == sa.bindparam("b_user_id"),
+        t.c.route == sa.bindparam("b_route"),
+        t.c.key == sa.bindparam("b_key"),
+    )

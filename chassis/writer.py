@@ -174,9 +174,12 @@ class Writer(Generic[UowT]):
         await self._queue.put(job)
         return cast("bool", await job.done)
 
-    async def run_now(self, work: Callable[[UowT], Awaitable[ResultT]]) -> ResultT:
-        """Run the chassis' own bookkeeping (marks, prunes) through the same queue; waits when it is full."""
-        job = self._job(work, None)
+    async def run_now(self, work: Callable[[UowT], Awaitable[ResultT]], subject: object = None) -> ResultT:
+        """Run work that nobody's request waits for (marks, prunes, answers of others) through the same queue.
+
+        Waits when it is full. `subject` is what the work is about, for `UnitOfWork.preload`.
+        """
+        job = self._job(work, subject)
         await self._queue.put(job)
         return cast("ResultT", await job.done)
 

@@ -71,6 +71,9 @@ products = sa.Table(
 )
 
 
+_PRODUCTS_BY_SKU: Final = sa.select(products).where(products.c.sku.in_(sa.bindparam("skus", expanding=True)))
+
+
 class OrderRepository(Repository[Order, UUID]):
     """Orders, and with them the timeline entries they made."""
 
@@ -147,7 +150,7 @@ class ProductProjection:
         if not missing:
             return
         self._known.update(dict.fromkeys(missing))
-        rows = await self._uow.connection.execute(sa.select(products).where(products.c.sku.in_(sorted(missing))))
+        rows = await self._uow.connection.execute(_PRODUCTS_BY_SKU, {"skus": sorted(missing)})
         for row in rows.mappings():
             self._known[row["sku"]] = product_of(row)
             self._stored.add(row["sku"])

@@ -56,7 +56,7 @@ async def pay(
         return stored_answer(begun)
     answered = await service.courier.call(begun.operation) if begun.operation else None
     finish = FinishPayment(begun.subject_id, answered, request, _created)
-    return stored_answer(await service.courier.take_in(lambda uow: finish_payment(finish, uow)))
+    return stored_answer(await service.courier.take_in(finish_payment, finish))
 
 
 @router.get("")
@@ -99,7 +99,7 @@ async def refund(
         return stored_answer(begun)
     answered = await service.courier.call(begun.operation) if begun.operation else None
     finish = FinishRefund(begun.subject_id, answered, request, _refund_created)
-    return stored_answer(await service.courier.take_in(lambda uow: finish_refund(finish, uow)))
+    return stored_answer(await service.courier.take_in(finish_refund, finish))
 
 
 def _created(payment: Payment) -> StoredResponse:

@@ -62,6 +62,10 @@ class Answered:
     def order_id(self) -> UUID:
         return self.operation.order_id
 
+    @property
+    def operation_id(self) -> str:
+        return self.operation.id
+
 
 @dataclass(frozen=True, slots=True)
 class FinishPayment:
@@ -76,6 +80,10 @@ class FinishPayment:
     def order_id(self) -> UUID | None:
         return self.answered.order_id if self.answered else None
 
+    @property
+    def operation_id(self) -> str | None:
+        return self.answered.operation_id if self.answered else None
+
 
 @dataclass(frozen=True, slots=True)
 class FinishRefund:
@@ -89,6 +97,10 @@ class FinishRefund:
     @property
     def order_id(self) -> UUID | None:
         return self.answered.order_id if self.answered else None
+
+    @property
+    def operation_id(self) -> str | None:
+        return self.answered.operation_id if self.answered else None
 
 
 @dataclass(frozen=True, slots=True)

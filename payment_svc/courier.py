@@ -5,7 +5,6 @@ finds it and asks again with the same key. Nothing is ever guessed.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any, Final, TypeVar, assert_never
 
@@ -16,7 +15,7 @@ from chassis.clock import Clock
 from chassis.context import MessageContext, enter_context
 from chassis.db import Reader
 from chassis.failpoints import Failpoints
-from chassis.writer import Writer
+from chassis.writer import Handler, Writer
 from payment_svc.commands import Answered
 from payment_svc.domain.operation import LEASE, Operation, OperationKind, OperationState
 from payment_svc.providers.port import AuthorizeRequest, Declined, Missing, PaymentProvider, Refused, Result, Unknown
@@ -26,6 +25,7 @@ from payment_svc.tables import operations
 
 log = structlog.get_logger()
 
+CommandT = TypeVar("CommandT")
 ResultT = TypeVar("ResultT")
 
 AT_ONCE: Final = 32
@@ -103,7 +103,7 @@ class Courier:
     async def run(self, operation: Operation) -> None:
         """One try: ask the provider, then take its answer in."""
         answered = await self.call(operation)
-        await self.take_in(lambda uow: apply_answer(answered, uow))
+        await self.take_in(apply_answer, answered)
 
     async def call(self, operation: Operation) -> Answered:
         """Ask the provider. Trouble on the way is an unknown outcome, not an error: it may have happened."""
@@ -119,15 +119,15 @@ class Courier:
         self._failpoints.hit("provider.after_call")
         return Answered(operation, result)
 
-    async def take_in(self, result: Callable[[PaymentUnitOfWork], Awaitable[ResultT]]) -> ResultT:
+    async def take_in(self, handler: Handler[CommandT, PaymentUnitOfWork, ResultT], command: CommandT) -> ResultT:
         """Run the transaction an answer ends in."""
 
         async def work(uow: PaymentUnitOfWork) -> ResultT:
-            taken = await result(uow)
+            taken = await handler(command, uow)
             self._failpoints.hit("provider.before_result")
             return taken
 
-        return await self._writer.run_now(work)
+        return await self._writer.run_now(work, command)
 
     async def _deal_with(self, operation: Operation) -> None:
         enter_context(MessageContext(operation.order_id, operation.causation_id, operation.traceparent))

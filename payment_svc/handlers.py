@@ -42,6 +42,7 @@ class _Plan:
 async def on_payment_requested(event: OrderPaymentRequested, uow: PaymentUnitOfWork) -> None:
     """The order can be paid from now on, unless it was cancelled before this came."""
     await keep_request(event, uow)
+    uow.arrived(event.order_id, event.user_id)
     await _settle_order(event.order_id, uow)
 
 

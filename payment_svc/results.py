@@ -23,7 +23,7 @@ from payment_svc.providers.port import (
     Voided,
 )
 from payment_svc.store import PaymentUnitOfWork
-from payment_svc.tables import payments, webhooks
+from payment_svc.tables import webhooks
 
 log = structlog.get_logger()
 
@@ -99,8 +99,8 @@ async def _take(payable: Payable, payment: Payment, result: object, uow: Payment
 
 async def _captured_twice(payment: Payment, uow: PaymentUnitOfWork) -> bool:
     """Whether the order's money was taken by another attempt: our books take no second capture of an order in."""
-    others = sa.and_(payments.c.order_id == payment.order_id, payments.c.id != payment.id)
-    return bool(await uow.fetch(sa.select(payments.c.id).where(others, payments.c.captured_amount > 0)))
+    attempts = await uow.payments.of_order(payment.order_id)
+    return any(other.captured > 0 for other in attempts if other is not payment)
 
 
 async def _take_refund(operation: Operation, payment: Payment, result: object, uow: PaymentUnitOfWork) -> None:

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from functools import partial
+from uuid import UUID
 
 from chassis.runtime import Environment, Runtime, ServiceDefinition
 from chassis.sweeps import Sweep
@@ -24,7 +25,11 @@ class PaymentRuntime(Runtime[PaymentUnitOfWork]):
         self, settings: PaymentSettings, environment: Environment, provider: PaymentProvider, tokens: TokenFeed
     ) -> None:
         definition = ServiceDefinition(
-            "payment", RUNTIME, partial(PaymentUnitOfWork, offer=self._offer), subscriptions(tokens), PROJECTIONS
+            "payment",
+            RUNTIME,
+            partial(PaymentUnitOfWork, offer=self._offer, heard=self._heard),
+            subscriptions(tokens),
+            PROJECTIONS,
         )
         super().__init__(definition, environment)
         self.settings = settings
@@ -61,3 +66,6 @@ class PaymentRuntime(Runtime[PaymentUnitOfWork]):
 
     def _offer(self, operation: Operation) -> None:
         self.courier.offer(operation)
+
+    def _heard(self, order_id: UUID, user_id: UUID) -> None:
+        self.arrivals.heard(order_id, user_id)

@@ -1,9 +1,9 @@
 """Rows ↔ aggregates, and payment_svc's unit of work."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -19,6 +19,13 @@ from payment_svc.domain.payable import Payable
 from payment_svc.domain.payment import Payment, PaymentState
 from payment_svc.domain.refund import Refund, RefundState
 from payment_svc.tables import MAX_REASON, discrepancies, ledger, operations, payables, payments, refunds
+
+_ATTEMPTS_OF_ORDERS: Final = (
+    sa.select(payments)
+    .where(payments.c.order_id.in_(sa.bindparam("order_ids", expanding=True)))
+    .order_by(payments.c.id)
+    .with_for_update()
+)
 
 
 class Payables(Repository[Payable, UUID]):
@@ -68,6 +75,10 @@ class Payments(Repository[Payment, UUID]):
     key = "id"
     what = "payment"
 
+    def __init__(self, uow: UnitOfWork) -> None:
+        super().__init__(uow)
+        self._orders: set[UUID] = set()
+
     def to_row(self, aggregate: Payment) -> dict[str, Any]:
         return {
             "id": aggregate.id,
@@ -91,6 +102,21 @@ class Payments(Repository[Payment, UUID]):
 
     def from_row(self, row: RowMapping) -> Payment:
         return payment_of_row(row)
+
+    async def of_order(self, order_id: UUID) -> list[Payment]:
+        """Every attempt to pay an order, this transaction's own included. The order's row is locked, so none comes."""
+        await self.preload_of([order_id])
+        return [payment for payment in self.loaded() if payment.order_id == order_id]
+
+    async def preload_of(self, order_ids: Iterable[UUID]) -> None:
+        """Load and lock every attempt of these orders, in one query."""
+        missing = set(order_ids) - self._orders
+        if not missing:
+            return
+        self._orders |= missing
+        rows = await self._uow.connection.execute(_ATTEMPTS_OF_ORDERS, {"order_ids": sorted(missing)})
+        for row in rows.mappings():
+            self._remember(row)
 
     async def flush(self) -> None:
         for payment in self.loaded():
@@ -199,10 +225,17 @@ class Discrepancies(Repository[Discrepancy, str]):
 class PaymentUnitOfWork(UnitOfWork):
     """Rows are locked in one order everywhere: payables, payments, refunds, operations, discrepancies.
 
-    `offer` is told of each operation to be called in the background, after the commit that made it.
+    `offer` is told of each operation to be called in the background, `heard` of each order that can be paid from now
+    on and of its customer; both after the commit that made it so.
     """
 
-    def __init__(self, transaction: Transaction, *, offer: Callable[[Operation], None]) -> None:
+    def __init__(
+        self,
+        transaction: Transaction,
+        *,
+        offer: Callable[[Operation], None],
+        heard: Callable[[UUID, UUID], None],
+    ) -> None:
         super().__init__(transaction)
         self.payables = Payables(self)
         self.payments = Payments(self)
@@ -210,17 +243,25 @@ class PaymentUnitOfWork(UnitOfWork):
         self.operations = Operations(self)
         self.discrepancies = Discrepancies(self)
         self._offer = offer
+        self._heard = heard
 
     def hand_over(self, operation: Operation) -> None:
         """Have the courier call the provider as soon as this is committed."""
         self.after_commit(partial(self._offer, operation))
+
+    def arrived(self, order_id: UUID, user_id: UUID) -> None:
+        """Tell those who want to pay this order and were faster than the news of it."""
+        self.after_commit(partial(self._heard, order_id, user_id))
 
     async def preload(self, inputs: Sequence[object]) -> None:
         requests = (getattr(item, "request", None) for item in inputs)
         await self.idempotency.preload(request for request in requests if isinstance(request, IdempotentRequest))
         order_ids = {order_id for item in inputs if (order_id := getattr(item, "order_id", None)) is not None}
         known = await self.payables.get_many(order_ids)
-        await self.payments.preload(payable.payment_id for payable in known.values() if payable.payment_id is not None)
+        await self.payments.preload_of(id_ for id_, payable in known.items() if payable.payment_id is not None)
+        await self.operations.preload(
+            id_ for item in inputs if (id_ := getattr(item, "operation_id", None)) is not None
+        )
 
 
 def payment_of_row(row: RowMapping) -> Payment:

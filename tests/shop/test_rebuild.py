@@ -180,11 +180,11 @@ async def test_an_event_that_comes_while_rows_are_written_is_not_undone(shop: Sh
     await change(shop, "order", products.update().values(title="tampered"))
     runtime = shop.runtime("order")
 
-    async def a_change_comes_in(work: Any) -> Any:
+    async def a_change_comes_in(work: Any, subject: object = None) -> Any:
         runtime.writer.run_now = run_now  # type: ignore[method-assign]  # only once
         await manage(shop, "PATCH", "MOBY", {"price": {"amount": 7, "currency": "EUR"}})
         await shop.settled()
-        done = await run_now(work)
+        done = await run_now(work, subject)
         assert (await titles_and_prices())["MOBY"] == ("Title of MOBY", 7), "what was compared is no longer there"
         return done
 
