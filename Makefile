@@ -15,7 +15,7 @@ FROM ?= 1
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: .venv/run ## Start the shop: broker, four services, storefront (EMBEDDED=1: one process, no broker)
+run: .venv/run $(if $(filter otlp,$(TRACES)),.venv/otel) ## Start the shop: broker, four services, storefront (EMBEDDED=1: one process, no broker)
 	@exec $(BIN)/python -m ops.cli up
 
 test: .venv/dev ## Run every test, on SQLite and PostgreSQL, in memory and on a real RabbitMQ
@@ -70,7 +70,7 @@ chaos: .venv/dev ## Spoil a shop under load and judge it (MODE=kills|broker|serv
 
 lock: .venv/dev ## Resolve requirements*.in anew into hash-locked requirements*.txt
 	@$(BIN)/pip install -q uv
-	@for name in requirements requirements-dev requirements-bench; do $(BIN)/uv pip compile -q --upgrade --no-emit-index-url \
+	@for name in requirements requirements-otel requirements-dev requirements-bench; do $(BIN)/uv pip compile -q --upgrade --no-emit-index-url \
 		--no-header --no-annotate --universal --python-version 3.11 --generate-hashes $$name.in -o $$name.txt; done
 
 clean: ## Remove what was built and the local shop's data
@@ -82,11 +82,16 @@ clean: ## Remove what was built and the local shop's data
 	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements.txt
 	@touch $@
 
+.venv/otel: requirements-otel.txt .venv/run
+	@echo "▸ installing what exports traces into .venv (once)"
+	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements-otel.txt
+	@touch $@
+
 .venv/dev: requirements-dev.txt
 	@$(call make_venv)
 	@echo "▸ installing what tests and checks need into .venv (once)"
 	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.txt
-	@touch $@ .venv/run
+	@touch $@ .venv/run .venv/otel
 
 .venv-bench/ready: requirements-bench.txt
 	@test -x .venv-bench/bin/pip || $(PYTHON) -m venv .venv-bench
