@@ -5,8 +5,13 @@
 FROM python:3.11.13-slim-bookworm AS build
 RUN python -m venv /venv
 COPY requirements.txt /build/requirements.txt
+COPY requirements-otel.txt /build/requirements-otel.txt
 RUN /venv/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes --only-binary :all: \
     -r /build/requirements.txt
+# `--build-arg TRACES=otlp`: what exporting traces needs.
+ARG TRACES=off
+RUN if [ "$TRACES" = otlp ]; then /venv/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes \
+    --only-binary :all: -r /build/requirements-otel.txt; fi
 
 FROM python:3.11.13-slim-bookworm
 RUN groupadd --gid 10001 shop \

@@ -70,7 +70,7 @@ def create_app(
     install_problem_handlers(app)
     install_openapi(app)
     app.add_middleware(HouseRoutes, prefix=prefix, metrics=metrics)
-    app.add_middleware(EdgeMiddleware, ids=runtime.ids, metrics=metrics, hsts=hsts)
+    app.add_middleware(EdgeMiddleware, ids=runtime.ids, metrics=metrics, tracer=runtime.tracer, hsts=hsts)
     return app
 
 

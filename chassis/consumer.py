@@ -28,6 +28,7 @@ from chassis.retry import (
     retry_message,
 )
 from chassis.topology import inbox_queue
+from chassis.tracing import Span, Tracer
 from chassis.transport import Delivery, Outcome, OutgoingMessage, Subscription, SubscriptionClosedError, Transport
 from chassis.unit_of_work import UnitOfWork
 from chassis.writer import EventHandler, InboxEvent, StoreUnavailableError, Writer
@@ -69,6 +70,7 @@ class Consumer:
         observer: Observer,
         failpoints: Failpoints,
         policy: RetryPolicy,
+        tracer: Tracer,
     ) -> None:
         self._service = service
         self._subscriptions = subscriptions
@@ -80,6 +82,8 @@ class Consumer:
         self._observer = observer
         self._failpoints = failpoints
         self._policy = policy
+        self._tracer = tracer
+        self._inbox = inbox_queue(service)
         self._subscription: Subscription | None = None
         self._task: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
@@ -167,6 +171,14 @@ class Consumer:
 
     async def _handle(self, delivery: Delivery) -> _Failed | None:
         """Run the delivery's handler, once ever for its event id; None when there is nothing left to do."""
+        with self._tracer.delivery(self._inbox, delivery) as span:
+            failed = await self._handle_within(span, delivery)
+            if failed is not None:
+                span.failed(failed.error)
+                span.settled(self._fate(failed))
+            return failed
+
+    async def _handle_within(self, span: Span, delivery: Delivery) -> _Failed | None:
         event_type = delivery.type or "unknown"
         try:
             envelope = decode(delivery.body)
@@ -179,7 +191,7 @@ class Consumer:
             if suspicious:
                 await self._count_attempt(envelope)
             self._failpoints.hit("consumer.before_handle")
-            context = MessageContext(envelope.correlationid, envelope.id, envelope.traceparent)
+            context = MessageContext(envelope.correlationid, envelope.id, span.carry(envelope.traceparent))
             try:
                 fresh = await self._writer.handle(InboxEvent(envelope.id, event), handler, context)
             except Exception:
@@ -189,6 +201,7 @@ class Consumer:
         except Exception as error:
             return _Failed(delivery, error, event_type)
         result = "handled" if fresh else "duplicate"
+        span.settled(result)
         self._observer.consumed(event_type, result)
         log.debug(
             "consumer.done",
@@ -201,6 +214,11 @@ class Consumer:
         if fresh:
             self._observer.hop(event_type, self._clock.now() - envelope.time)
         return None
+
+    def _fate(self, failed: _Failed) -> str:
+        if isinstance(failed.error, StoreUnavailableError):
+            return "held"
+        return "retried" if next_tier(self._policy, failed.delivery, failed.error) else "dead"
 
     async def _count_attempt(self, envelope: Envelope) -> None:
         """Remember, before trying, that an event which was handed out several times is tried once more.

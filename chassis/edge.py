@@ -14,6 +14,7 @@ from chassis.fields import canonical_uuid
 from chassis.ids import Ids
 from chassis.problems import internal_error, problem_response
 from chassis.telemetry import Metrics
+from chassis.tracing import Span, Tracer
 
 log = structlog.get_logger("http")
 
@@ -38,43 +39,51 @@ _UNLESS_SET: Final = (
 class EdgeMiddleware:
     """The outermost layer of a service's app; nothing raises through it."""
 
-    def __init__(self, app: ASGIApp, *, ids: Ids, metrics: Metrics, hsts: bool = False) -> None:
+    def __init__(
+        self, app: ASGIApp, *, ids: Ids, metrics: Metrics, tracer: Tracer | None = None, hsts: bool = False
+    ) -> None:
         self._app = app
         self._ids = ids
         self._metrics = metrics
+        self._tracer = tracer or Tracer()
         self._always = (*_ALWAYS, (b"strict-transport-security", b"max-age=31536000")) if hsts else _ALWAYS
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        request_id, traceparent = self._brought(scope)
+        with self._tracer.request(scope["method"], scope["path"], traceparent) as span:
+            enter_context(MessageContext(request_id, request_id, span.carry(traceparent)))
+            await self._answer(scope, receive, send, request_id, span)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, request_id: UUID, span: Span) -> None:
         started = time.perf_counter()
-        request_id, context = self._context_of(scope)
-        enter_context(context)
         answer = _Answer(send, request_id, self._always, head=scope["method"] == "HEAD")
         if answer.head:
             scope = {**scope, "method": "GET"}
         try:
             refusal = _oversized(scope)
             await (refusal or self._app)(scope, receive, answer.send)
-        except Exception:
+        except Exception as error:
             log.exception("http.unexpected_error", method=scope["method"], route=_route(scope), request_id=request_id)
+            span.failed(error)
             if answer.status == 0:
                 await internal_error(request_id)(scope, receive, answer.send)
+        span.answered(_route(scope), answer.status)
         seconds = time.perf_counter() - started
         self._metrics.request(_route(scope), scope["method"], answer.status, seconds)
         log.debug("http.answered", method=scope["method"], route=_route(scope), status=answer.status, seconds=seconds)
 
-    def _context_of(self, scope: Scope) -> tuple[UUID, MessageContext]:
-        """The request's id (the client's, if it is a UUID) and the conversation that begins with it."""
+    def _brought(self, scope: Scope) -> tuple[UUID, str | None]:
+        """The request's id (the client's, if it is a UUID), and the trace it is part of."""
         given = traceparent = None
         for name, value in scope["headers"]:
             if name == b"x-request-id":
                 given = value
             elif name == b"traceparent" and _TRACEPARENT.fullmatch(value):
                 traceparent = value.decode()
-        request_id = _as_uuid(given) or self._ids.new()
-        return request_id, MessageContext(request_id, request_id, traceparent)
+        return _as_uuid(given) or self._ids.new(), traceparent
 
 
 class _Answer:

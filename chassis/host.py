@@ -24,6 +24,7 @@ from chassis.runtime import Environment
 from chassis.serve import Server
 from chassis.settings import ServiceSettings
 from chassis.telemetry import Metrics
+from chassis.tracing.start import TracingPackagesMissingError, tracer_for
 from chassis.transport.memory import MemoryBroker, MemoryTransport
 
 Build = Callable[[Any, Environment], FastAPI]
@@ -54,6 +55,7 @@ async def host(packages: Sequence[str]) -> None:
             clock=clock,
             ids=Uuid7(clock),
             observer=Metrics(),
+            tracer=tracer_for(settings, broker="memory"),
             forgetful_broker=True,
         )
         servers.append(HostedServer(build(settings, environment), settings))
@@ -81,7 +83,11 @@ def main() -> None:
     if not packages:
         raise SystemExit("usage: python -m chassis.host PACKAGE…")
     configure_logging("shop")
-    uvloop.run(host(packages))
+    try:
+        uvloop.run(host(packages))
+    except TracingPackagesMissingError as error:
+        sys.stderr.write(f"{error}\n")
+        raise SystemExit(2) from None
 
 
 if __name__ == "__main__":

@@ -20,6 +20,8 @@ from chassis.serve import serve
 from chassis.settings import ServiceSettings
 from chassis.telemetry import Metrics
 from chassis.topology import shop_topology
+from chassis.tracing import Tracer
+from chassis.tracing.start import TracingPackagesMissingError, tracer_for
 from chassis.transport.amqp import AmqpTransport
 
 SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
@@ -69,9 +71,17 @@ def real_environment(settings: ServiceSettings) -> Environment:
         clock=clock,
         ids=Uuid7(clock),
         observer=Metrics(),
+        tracer=_tracer(settings),
         failpoints=Failpoints.from_environment(settings.service),
         broker_page=settings.broker_page,
     )
+
+
+def _tracer(settings: ServiceSettings) -> Tracer:
+    try:
+        return tracer_for(settings)
+    except TracingPackagesMissingError as error:
+        _give_up(str(error))
 
 
 def _give_up(reason: str) -> NoReturn:

@@ -22,6 +22,7 @@ from chassis.failpoints import Failpoints
 from chassis.leadership import Leadership
 from chassis.observer import Observer
 from chassis.topology import EVENTS
+from chassis.tracing import Tracer
 from chassis.transport import Outcome, OutgoingMessage, PublishResult, Transport
 from chassis.unit_of_work import UnitOfWork
 from chassis.writer import Writer
@@ -60,6 +61,7 @@ class Relay:
         clock: Clock,
         observer: Observer,
         failpoints: Failpoints,
+        tracer: Tracer,
     ) -> None:
         self._service = service
         self._reader = reader
@@ -71,6 +73,7 @@ class Relay:
         self._clock = clock
         self._observer = observer
         self._failpoints = failpoints
+        self._tracer = tracer
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._confirmed: set[int] = set()
@@ -152,7 +155,7 @@ class Relay:
             await self._marked()
             return not self._unmarked
         self._failpoints.hit("relay.after_select")
-        results = await self._transport.publish([self._message(row) for row in window])
+        results = await self._tracer.publish([self._message(row) for row in window], self._transport.publish)
         self._failpoints.hit("relay.after_publish")
         return await self._settle(window, results)
 

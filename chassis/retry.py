@@ -20,6 +20,9 @@ ORIGINAL_ROUTING_KEY: Final = "original-routing-key"
 ERROR_TYPE: Final = "error-type"
 ERROR_MESSAGE: Final = "error-message"
 SERVICE: Final = "service"
+TRACEPARENT: Final = "traceparent"
+"""Which publish it was, as a W3C trace context; stays with the message through every detour."""
+MAX_TRACEPARENT: Final = 55
 MAX_MESSAGE: Final = 500
 
 _PERMANENT_KINDS = {ErrorKind.INVALID, ErrorKind.FORBIDDEN, ErrorKind.UNAUTHENTICATED}
@@ -140,6 +143,8 @@ def _key_before_death(delivery: Delivery) -> object:
 def _reissue(
     exchange: str, routing_key: str, delivery: Delivery, headers: Mapping[str, str | int], message_id: str
 ) -> OutgoingMessage:
+    if isinstance(traceparent := delivery.headers.get(TRACEPARENT), str):
+        headers = {**headers, TRACEPARENT: traceparent[:MAX_TRACEPARENT]}
     return OutgoingMessage(
         exchange=exchange,
         routing_key=routing_key,

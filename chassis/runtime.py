@@ -23,6 +23,7 @@ from chassis.relay import Relay
 from chassis.resend import SentEvents
 from chassis.retry import RetryPolicy
 from chassis.sweeps import Sweep, Sweeper
+from chassis.tracing import Tracer
 from chassis.transport import Transport
 from chassis.unit_of_work import RuntimeTables, Transaction, UnitOfWork
 from chassis.writer import Writer
@@ -54,6 +55,7 @@ class Environment:
     clock: Clock = field(default_factory=SystemClock)
     ids: Ids = field(default_factory=lambda: Uuid7(SystemClock()))
     observer: Observer = field(default_factory=Observer)
+    tracer: Tracer = field(default_factory=Tracer)
     failpoints: Failpoints = field(default_factory=lambda: Failpoints("none"))
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     retention: Retention = field(default_factory=Retention)
@@ -80,6 +82,7 @@ class Runtime(Generic[UowT]):
         self.clock = env.clock
         self.ids = env.ids
         self.observer = env.observer
+        self.tracer = env.tracer
         self.failpoints = env.failpoints
         self.retention = env.retention
         self.broker_page = env.broker_page
@@ -104,6 +107,7 @@ class Runtime(Generic[UowT]):
             clock=env.clock,
             observer=env.observer,
             failpoints=env.failpoints,
+            tracer=env.tracer,
         )
         self.writer.on_emitted = self.relay.wake
         self.consumer = Consumer(
@@ -117,6 +121,7 @@ class Runtime(Generic[UowT]):
             observer=env.observer,
             failpoints=env.failpoints,
             policy=env.retry,
+            tracer=env.tracer,
         )
         self.dead_letters = DeadLetterOffice(
             definition.name,
@@ -168,6 +173,7 @@ class Runtime(Generic[UowT]):
         await self.transport.stop()
         await self.writer.stop()
         await self.store.close()
+        await self.tracer.close()
         log.info("runtime.stopped", service=self.name)
 
     def readiness(self) -> Mapping[str, str]:

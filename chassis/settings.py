@@ -16,6 +16,7 @@ SHARED = frozenset(
         "auth_jwks_url",
         "forwarded_allow_ips",
         "broker_page",
+        "traces",
     }
 )
 """Settings that may come without the service's prefix; with it they win."""
@@ -41,6 +42,8 @@ class ServiceSettings(BaseSettings):
     """Where `rebuild` reads the journal: RabbitMQ with a login that may, as a service's own may not; else `AMQP_URL`"""
     broker_page: str | None = None
     """The address of RabbitMQ's own page, for the link on the operators' page"""
+    traces: Literal["off", "otlp"] = "off"
+    """`otlp`: export OpenTelemetry traces, to where `OTEL_EXPORTER_OTLP_ENDPOINT` says; needs requirements-otel.txt"""
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     auth_jwks_url: str | None = None

@@ -32,7 +32,7 @@ its type as routing key. What it says never changes its meaning: a new field is 
 | `correlationid` | the whole conversation: everything about an order has the order's id |
 | `causationid` | the event or request that caused this one |
 | `aggregateversion` | the aggregate's version after it. Gaps are normal |
-| `traceparent` | W3C trace context, if the request that began it brought one |
+| `traceparent` | W3C trace context of what decided it, if the request that began it brought one or traces are on |
 | `data` | the fields below |
 
 The same values travel as AMQP properties (`message_id`, `type`, `app_id`, `correlation_id`, `timestamp`), so they

@@ -15,6 +15,7 @@ from chassis.clock import Clock
 from chassis.context import MessageContext, enter_context
 from chassis.db import Reader
 from chassis.failpoints import Failpoints
+from chassis.tracing import Tracer
 from chassis.writer import Handler, Writer
 from payment_svc.commands import Answered
 from payment_svc.domain.operation import LEASE, Operation, OperationKind, OperationState
@@ -55,6 +56,7 @@ class Courier:
         reader: Reader,
         clock: Clock,
         failpoints: Failpoints,
+        tracer: Tracer,
         call_seconds: float = 10.0,
     ) -> None:
         if call_seconds >= LEASE.total_seconds():
@@ -64,6 +66,7 @@ class Courier:
         self._reader = reader
         self._clock = clock
         self._failpoints = failpoints
+        self._tracer = tracer
         self._call_seconds = call_seconds
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._running: dict[str, asyncio.Task[None]] = {}
@@ -108,16 +111,23 @@ class Courier:
     async def call(self, operation: Operation) -> Answered:
         """Ask the provider. Trouble on the way is an unknown outcome, not an error: it may have happened."""
         self._failpoints.hit("provider.before_call")
-        try:
-            async with asyncio.timeout(self._call_seconds):
-                result = await self._ask(operation)
-        except TimeoutError:
-            result = Unknown(f"no answer within {self._call_seconds:g} s")
-        except Exception as error:
-            log.exception("courier.call_failed", operation=operation.id)
-            result = Unknown(f"{type(error).__name__} in the provider's adapter")
+        with self._tracer.call(f"{self.provider.name}_provider", operation.kind.value) as span:
+            result = await self._ask_in_time(operation)
+            span.settled(type(result).__name__.lower())
+            if isinstance(result, Unknown):
+                span.failed("no answer")
         self._failpoints.hit("provider.after_call")
         return Answered(operation, result)
+
+    async def _ask_in_time(self, operation: Operation) -> Result:
+        try:
+            async with asyncio.timeout(self._call_seconds):
+                return await self._ask(operation)
+        except TimeoutError:
+            return Unknown(f"no answer within {self._call_seconds:g} s")
+        except Exception as error:
+            log.exception("courier.call_failed", operation=operation.id)
+            return Unknown(f"{type(error).__name__} in the provider's adapter")
 
     async def take_in(self, handler: Handler[CommandT, PaymentUnitOfWork, ResultT], command: CommandT) -> ResultT:
         """Run the transaction an answer ends in."""

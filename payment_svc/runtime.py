@@ -40,6 +40,7 @@ class PaymentRuntime(Runtime[PaymentUnitOfWork]):
             reader=self.reader,
             clock=self.clock,
             failpoints=self.failpoints,
+            tracer=self.tracer,
             call_seconds=settings.call_seconds,
         )
         self.add_sweep(Sweep("provider_operations", timedelta(seconds=settings.sweep_seconds), self.courier.sweep))

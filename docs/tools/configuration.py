@@ -64,6 +64,20 @@ that cannot be used stops the service at once with the name of the setting, exit
 Docker Compose only.
 """
 
+TRACES: Final = """## Traces
+
+With `TRACES=otlp` OpenTelemetry's own variables count; these are the ones most often wanted ([traces](tracing.md)).
+
+| variable | default | |
+|---|---|---|
+| `OTEL_EXPORTER_OTLP_ENDPOINT` | `http://localhost:4318` | the collector: OTLP over HTTP, `/v1/traces` is added |
+| `OTEL_EXPORTER_OTLP_HEADERS` | none | `name=value,…` for a collector that wants a login |
+| `OTEL_SERVICE_NAME` | `auth`, `catalog`, `order`, `payment` | only where a service has an environment of its own |
+| `OTEL_TRACES_SAMPLER` | `parentbased_always_on` | `parentbased_traceidratio`: a share of the traces |
+| `OTEL_TRACES_SAMPLER_ARG` | `1.0` | the share |
+| `OTEL_BSP_MAX_QUEUE_SIZE` | `2048` | spans that may wait to be sent; more are dropped |
+"""
+
 TAIL: Final = """## Tests
 
 | variable | default | |
@@ -94,7 +108,7 @@ def configuration_page() -> str:
         _edge_section(),
         _compose_section(),
     ]
-    return "\n".join([*parts, TAIL]).rstrip() + "\n"
+    return "\n".join([*parts, TRACES, TAIL]).rstrip() + "\n"
 
 
 def _chassis_section() -> str:

@@ -17,6 +17,9 @@ secret() { od -An -v -N24 -tx1 /dev/urandom | tr -d ' \n'; }
     echo "EDGE_PORT=8080"
     echo "MANAGEMENT_PORT=15682"
     echo "GRAFANA_PORT=3000"
+    echo "# TRACES=otlp: export traces to this collector; then build the images anew."
+    echo "TRACES=off"
+    echo "OTEL_EXPORTER_OTLP_ENDPOINT=http://collector:4318"
     for name in AUTH_MASTER_KEY STORES_ADMIN_PASSWORD \
         AUTH_STORE_PASSWORD CATALOG_STORE_PASSWORD ORDER_STORE_PASSWORD PAYMENT_STORE_PASSWORD \
         AUTH_BROKER_PASSWORD CATALOG_BROKER_PASSWORD ORDER_BROKER_PASSWORD PAYMENT_BROKER_PASSWORD \

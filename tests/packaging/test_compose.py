@@ -51,6 +51,7 @@ def test_every_variable_a_service_is_given_is_one_of_its_settings(name: str) -> 
     service = name.removesuffix("-migrate")
     settings = settings_of(service)
     known = {f"{service.upper()}_{field.upper()}" for field in settings.model_fields} | {s.upper() for s in SHARED}
+    known.add("OTEL_EXPORTER_OTLP_ENDPOINT")  # OpenTelemetry's exporter reads it by itself
     assert set(CONTAINERS[name]["environment"]) <= known
 
 

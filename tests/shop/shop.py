@@ -19,6 +19,7 @@ from chassis.ids import Uuid7
 from chassis.runtime import Environment, Runtime
 from chassis.settings import ServiceSettings
 from chassis.topology import RETRY_TIERS, dead_queue, inbox_queue
+from chassis.tracing import Tracer
 from chassis.transport.memory import MemoryBroker, MemoryTransport
 from contracts.envelope import Envelope, decode
 from contracts.registry import SERVICES
@@ -268,7 +269,11 @@ Settings = Mapping[str, Mapping[str, Any]]
 
 @asynccontextmanager
 async def open_shop(
-    urls: Urls, *, broker: MemoryBroker | None = None, settings: Settings | None = None
+    urls: Urls,
+    *,
+    broker: MemoryBroker | None = None,
+    settings: Settings | None = None,
+    tracers: Mapping[str, Tracer] | None = None,
 ) -> AsyncIterator[Shop]:
     """Start the services on migrated stores, one after the other; stop them the other way round."""
     clock: Clock = SystemClock()
@@ -280,7 +285,11 @@ async def open_shop(
         for service, (kind, build) in _BUILDERS.items():
             values = {"database_url": urls[service], **usual.get(service, {}), **(settings or {}).get(service, {})}
             environment = Environment(
-                store=Store(urls[service]), transport=MemoryTransport(broker, service), clock=clock, ids=Uuid7(clock)
+                store=Store(urls[service]),
+                transport=MemoryTransport(broker, service),
+                clock=clock,
+                ids=Uuid7(clock),
+                tracer=(tracers or {}).get(service) or Tracer(),
             )
             app = apps[service] = build(kind.model_validate(values), environment)
             await stack.enter_async_context(app.router.lifespan_context(app))
