@@ -1,9 +1,13 @@
 """The operators' side of the double: what a service tells of itself, and its dead letters."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
-Json = dict[str, Any]
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from tests.edge.fake_state import Json, RefusedError, ShopState
+
 PREFIXES = {"auth": "auth", "catalog": "catalog", "orders": "order", "payments": "payment"}
 
 
@@ -57,3 +61,49 @@ def unfinished() -> Json:
         "states": [{"status": "awaiting_payment", "count": 1, "oldest_since": since}],
         "oldest": [order | {"deadline_at": None}],
     }
+
+
+class FakeOperators:
+    """What each service tells its operators, and its dead letters."""
+
+    def __init__(self, shop: ShopState) -> None:
+        self._shop = shop
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("/orders/operations/unfinished", self._unfinished),
+            Route("/{prefix}/operations", self._operations),
+            Route("/{prefix}/dead-letters", self._dead_letters),
+            Route("/{prefix}/dead-letters/{id}", self._dead_letter),
+            Route("/{prefix}/dead-letters/{verb}", self._settle, methods=["POST"]),
+        ]
+
+    async def _operations(self, request: Request) -> Response:
+        self._shop.operator(request)
+        prefix = request.path_params["prefix"]
+        return JSONResponse(operations(prefix, len(self._shop.letters.get(prefix, ()))))
+
+    async def _unfinished(self, request: Request) -> Response:
+        self._shop.operator(request)
+        return JSONResponse(unfinished())
+
+    async def _dead_letters(self, request: Request) -> Response:
+        self._shop.operator(request)
+        letters = self._shop.letters.get(request.path_params["prefix"], [])
+        return JSONResponse({"items": letters, "total": len(letters), "more": False})
+
+    async def _dead_letter(self, request: Request) -> Response:
+        self._shop.operator(request)
+        for letter in self._shop.letters.get(request.path_params["prefix"], []):
+            if letter["id"] == request.path_params["id"]:
+                return JSONResponse(letter | {"encoding": "text", "body": '{"data":{"sku":"BK-1"}}', "complete": True})
+        raise RefusedError(404, "not-found")
+
+    async def _settle(self, request: Request) -> Response:
+        self._shop.operator(request)
+        prefix, verb, body = request.path_params["prefix"], request.path_params["verb"], await request.json()
+        [id] = body["ids"]
+        self._shop.letters[prefix] = [letter for letter in self._shop.letters[prefix] if letter["id"] != id]
+        self._shop.settled.append((verb, id, body.get("reason", "")))
+        outcome = {"redrive": "redriven", "discard": "discarded"}[verb]
+        return JSONResponse({"items": [{"id": id, "outcome": outcome, "detail": ""}], "more": False})
