@@ -13,6 +13,8 @@ from typing import Any, Final
 SERVICES: Final = ("auth", "catalog", "order", "payment")
 BROKER_USERS: Final = (*SERVICES, "operator", "monitoring")
 
+MAX_SECONDS: Final = 86_400
+
 
 class ConfigError(Exception):
     """A setting cannot be used; the message names it."""
@@ -28,6 +30,7 @@ class Ports:
     order_port: int = 8003
     payment_port: int = 8004
     provider_port: int = 8005
+    auditor_port: int = 8006
     amqp_port: int = 5682
     management_port: int = 15682
     broker_dist_port: int = 25682
@@ -77,7 +80,8 @@ class Secrets:
 class ShopConfig:
     """One local shop. `amqp_url`: a broker of yours instead of a private one; `embedded`: no broker at all.
 
-    `remote_provider`: the payment company is a process of its own, behind HTTP.
+    `remote_provider`: the payment company is a process of its own, behind HTTP. `audit_seconds`: between two audits;
+    0: only when an operator asks for one.
     """
 
     run_dir: Path
@@ -87,6 +91,7 @@ class ShopConfig:
     embedded: bool
     demo: bool
     remote_provider: bool = False
+    audit_seconds: float = 300.0
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "ShopConfig":
@@ -104,12 +109,18 @@ class ShopConfig:
             embedded=_flag(env, "EMBEDDED", default=False),
             demo=_flag(env, "DEMO", default=True),
             remote_provider=_choice(env, "PROVIDER", "simulated", "remote") == "remote",
+            audit_seconds=_seconds(env, "AUDIT_SECONDS", default=300.0),
         )
 
     @property
     def state_file(self) -> Path:
         """Where a running shop says what it is, for scripts."""
         return self.run_dir / "shop.json"
+
+    @property
+    def audit_file(self) -> Path:
+        """Where the last audit's result is kept."""
+        return self.run_dir / "audit.json"
 
     def service_url(self, service: str) -> str:
         return f"http://127.0.0.1:{self.ports.of(service)}"
@@ -194,6 +205,19 @@ def _choice(environment: Mapping[str, str], name: str, *choices: str) -> str:
     if text not in choices:
         raise ConfigError(f"{name} is {text!r}; say {' or '.join(choices)}")
     return text
+
+
+def _seconds(environment: Mapping[str, str], name: str, *, default: float) -> float:
+    text = environment.get(name)
+    if not text:
+        return default
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= MAX_SECONDS:
+        raise ConfigError(f"{name} is {text!r}, but it is a number of seconds from 0 to {MAX_SECONDS}")
+    return seconds
 
 
 def _flag(environment: Mapping[str, str], name: str, *, default: bool) -> bool:

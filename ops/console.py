@@ -14,6 +14,7 @@ COLOURS: Final[Mapping[str, str]] = {
     "order": "cyan",
     "payment": "yellow",
     "edge": "blue",
+    "auditor": "bright_black",
     "broker": "red",
     "shop": "bold white",
 }

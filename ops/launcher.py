@@ -77,6 +77,10 @@ async def open_shop(config: ShopConfig, console: ShopConsole) -> AsyncIterator[N
         await load_demo(config, console)
         state.children = {child.spec.name: child for child in (*children, *edge)}
         state.write(ready=True)
+        if edge:  # who reads it, reads it there
+            auditor = await stack.enter_async_context(_auditor(console, state))
+            state.children["auditor"] = auditor
+            state.changed()
         console.good(f"the shop is open ({asyncio.get_running_loop().time() - begun:.0f} s)")
         console.addresses(_addresses(config, has_edge=bool(edge)))
         yield
@@ -84,7 +88,7 @@ async def open_shop(config: ShopConfig, console: ShopConsole) -> AsyncIterator[N
 
 def _addresses(config: ShopConfig, *, has_edge: bool) -> dict[str, str]:
     secrets = config.secrets
-    rows = {"storefront": config.edge_url} if has_edge else {}
+    rows = {"storefront": config.edge_url, "operators' page": f"{config.edge_url}/ops"} if has_edge else {}
     rows |= {f"{service} API": f"{config.service_url(service)}/docs" for service in SERVICES}
     if not config.embedded and not config.amqp_url:
         rows["RabbitMQ"] = f"{config.management_url}  (monitoring / {secrets.broker['monitoring']})"
@@ -100,6 +104,7 @@ def _addresses(config: ShopConfig, *, has_edge: bool) -> dict[str, str]:
 
 def _check_ports(config: ShopConfig) -> None:
     wanted = {"edge_port": "the storefront"} | {f"{s}_port": f"the {s} service" for s in SERVICES}
+    wanted["auditor_port"] = "the auditor"
     if config.remote_provider:
         wanted["provider_port"] = "the payment provider"
     for name, purpose in wanted.items():
@@ -224,12 +229,22 @@ async def _edge(config: ShopConfig, console: ShopConsole, state: ShopState) -> A
         "EDGE_ROOT": str(ROOT / "edge" / "static"),
         "XDG_DATA_HOME": str(config.run_dir / "caddy"),
         "XDG_CONFIG_HOME": str(config.run_dir / "caddy"),
-        **{f"{service.upper()}_UPSTREAM": f"127.0.0.1:{ports.of(service)}" for service in SERVICES},
+        **{f"{service.upper()}_UPSTREAM": f"127.0.0.1:{ports.of(service)}" for service in (*SERVICES, "auditor")},
     }
     command = ["caddy", "run", "--config", str(caddyfile), "--adapter", "caddyfile"]
     child = Child(ChildSpec("edge", command, environment), console, state.changed)
     await child.start()
     try:
         yield [child]
+    finally:
+        await child.stop()
+
+
+@asynccontextmanager
+async def _auditor(console: ShopConsole, state: ShopState) -> AsyncIterator[Child]:
+    child = Child(ChildSpec("auditor", [sys.executable, "-m", "ops.auditor"]), console, state.changed)
+    await child.start()
+    try:
+        yield child
     finally:
         await child.stop()

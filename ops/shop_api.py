@@ -128,6 +128,26 @@ async def running_shop(config: ShopConfig) -> AsyncIterator[ShopApi]:
         yield ShopApi(state, http)
 
 
+def explained(error: httpx.HTTPError) -> str:
+    """What went wrong on the way to a service, and what to do about it."""
+    if isinstance(error, httpx.HTTPStatusError):
+        asked = f"{error.request.method} {error.request.url.copy_with(query=None)}"
+        if error.response.status_code in {401, 403} and error.request.url.path.endswith("/auth/login"):
+            return f"{asked} refused the operator's login in shop.json. Was the password changed? Put it there"
+        return f"{asked} answered {error.response.status_code}; the log of that service says why"
+    try:
+        where = f"{error.request.url.scheme}://{error.request.url.netloc.decode()}"
+    except RuntimeError:  # it never came to a request
+        return str(error) or type(error).__name__
+    if isinstance(error, httpx.ConnectError):
+        return (
+            f"nothing answers at {where}, where shop.json says a service is. Is `make run` still up? (RUN_DIR, ports)"
+        )
+    if isinstance(error, httpx.TimeoutException):
+        return f"{where} did not answer in time; ./shop status says what keeps it"
+    return f"{where}: {error or type(error).__name__}"
+
+
 def _journal_start(order_id: UUID) -> datetime | str:
     """Where to begin reading: our ids are UUIDv7 and tell when they were made; a minute of slack for clocks."""
     if order_id.version != 7:
@@ -136,4 +156,4 @@ def _journal_start(order_id: UUID) -> datetime | str:
     return made - timedelta(minutes=1)
 
 
-__all__ = ["ManagementError", "ShopApi", "ShopNotRunningError", "running_shop"]
+__all__ = ["ManagementError", "ShopApi", "ShopNotRunningError", "explained", "running_shop"]

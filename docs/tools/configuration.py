@@ -50,6 +50,7 @@ SHOP_TEXTS: Final = MappingProxyType(
         "AMQP_URL": ("none", "a broker of yours instead of a private one; the shop declares what it needs on it"),
         "EMBEDDED": ("`0`", "`1`: the four services in one process and a broker in its memory; needs no RabbitMQ"),
         "DEMO": ("`1`", "`0`: no demo books and no demo customer"),
+        "AUDIT_SECONDS": ("`300`", "how long from one audit to the next; `0`: only when an operator asks for one"),
         "PROVIDER": ("`simulated`", "`remote`: the payment provider is a process of its own, with a ledger and faults"),
     }
 )
@@ -180,7 +181,7 @@ def _compose_section() -> str:
 def _shop_variables() -> list[str]:
     """The names ops/config.py looks up in the environment, ports aside."""
     source = inspect.getsource(ops.config)
-    found = re.findall(r'env\.get\("([A-Z_]+)"|_(?:flag|choice)\(env, "([A-Z_]+)"', source)
+    found = re.findall(r'env\.get\("([A-Z_]+)"|_(?:flag|choice|seconds)\(env, "([A-Z_]+)"', source)
     return list(dict.fromkeys(first or second for first, second in found))
 
 

@@ -4,7 +4,8 @@
 pure functions in `orders`, `messages` and `people`, gathered by `tally`, fed by `look`, repeated by `run`.
 """
 
-from ops.audit.findings import ABOUT, Check, Finding, Kind, Look, Report
+from ops.audit.findings import ABOUT, DO, Check, Finding, Kind, Look, Report
+from ops.audit.kept import keep_report, kept_report
 from ops.audit.look import figures, look
 from ops.audit.run import LOOKS, PAUSE_SECONDS, audit
 from ops.audit.running import HttpSource, running_source
@@ -12,6 +13,7 @@ from ops.audit.source import BrokerFigures, Source
 
 __all__ = [
     "ABOUT",
+    "DO",
     "LOOKS",
     "PAUSE_SECONDS",
     "BrokerFigures",
@@ -24,6 +26,8 @@ __all__ = [
     "Source",
     "audit",
     "figures",
+    "keep_report",
+    "kept_report",
     "look",
     "running_source",
 ]

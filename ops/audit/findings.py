@@ -47,6 +47,27 @@ ABOUT: Final[Mapping[Check, str]] = MappingProxyType(
 )
 """Each check as a sentence that is true in a sound shop."""
 
+DO: Final[Mapping[Check, str]] = MappingProxyType(
+    {
+        Check.MESSAGES: "mend what lost it, then `./shop outbox resend --lost`; never sent: somebody published past "
+        "the outbox, or a store was restored",
+        Check.OUTBOX: "`./shop status` says what keeps events from leaving; `./shop outbox parked` lists refused ones",
+        Check.BROKER: "`/readyz` of the service says why it does not read",
+        Check.ORDERS: "keep the store as it is and find out what wrote to it",
+        Check.DEADLINES: "order_svc's log (`sweep.failed`), and the order's story: `./shop order ID`",
+        Check.STOCK: "look at the stock ledger's rows of that product by their time",
+        Check.RESERVATIONS: "`./shop order ID`: which of the `stock.` events is missing",
+        Check.MONEY: "`GET /payments?order_id=ID`, and the provider's own record",
+        Check.LEDGER: "change nothing in the books; add what is missing, with its reason",
+        Check.OPERATIONS: "is the provider answering? payment_svc's log (`courier.`)",
+        Check.PROVIDER: "settle it with the provider; `GET /payments/audit/provider` names both sides",
+        Check.KEYS: "compare the key's row with the stories of what it made: `./shop order ID`",
+        Check.IDENTITY: "revoke the session: disable the account, or have the password changed",
+        Check.PROJECTIONS: "`./shop rebuild SERVICE` names the rows, `--apply` mends them",
+    }
+)
+"""What to do about a breach of each check, in a line; docs/operations.md says more."""
+
 
 class Kind(StrEnum):
     """BREACH: it does not add up. MOVING: under way, and not for too long. NOTE: worth knowing, not wrong."""
@@ -141,6 +162,7 @@ class Report:
                 {
                     "check": check.value,
                     "about": ABOUT[check],
+                    "do": DO[check],
                     "compared": self.look.compared.get(check, 0),
                     "result": self.result_of(check),
                 }

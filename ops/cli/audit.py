@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from ops.audit import ABOUT, Check, Finding, Report, running_source
+from ops.audit import ABOUT, DO, Check, Finding, Report, keep_report, running_source
 from ops.audit import audit as audited
 from ops.cli.common import Json, asked_shop, config, give_up, write_json
 from ops.console import ShopConsole
@@ -44,6 +44,7 @@ def audit(as_json: Json = False, wait: Wait = 0.0, projections: Projections = Fa
       shop audit --json | jq .breaches
     """
     report = asyncio.run(_audit(wait, projections=projections))
+    _keep(report)
     if as_json:
         write_json(report.to_json())
     else:
@@ -64,6 +65,14 @@ async def _audit(wait: float, *, projections: bool) -> Report:
             give_up(str(error))
 
 
+def _keep(report: Report) -> None:
+    """For the operators' page, which shows the last audit, whoever ran it."""
+    try:
+        keep_report(config().audit_file, report)
+    except OSError as error:
+        ShopConsole.on_stderr().warn(f"the result could not be kept for the operators' page: {error}")
+
+
 def show(report: Report, console: ShopConsole) -> None:
     """The checks as a table, then what they found."""
     table = Table("check", "compared", "result", "in a sound shop", box=None, padding=(0, 2, 0, 0))
@@ -78,6 +87,8 @@ def show(report: Report, console: ShopConsole) -> None:
     _list(report.breaches, console.fail)
     console.step(f"messages since {report.look.messages_since:%Y-%m-%d %H:%M} UTC; looks taken: {report.looks}")
     if report.breaches:
+        for check in sorted({finding.check for finding in report.breaches}):
+            console.step(f"{check.value}: {DO[check]}")
         console.fail(f"{len(report.breaches)} breaches: the shop does not add up")
     elif report.moving:
         console.warn("no breach; what moves was not compared to the end: run it again, or with --wait")

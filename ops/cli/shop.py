@@ -19,7 +19,7 @@ def up_command() -> None:
 
     Environment: EMBEDDED=1 (one process, no broker), AMQP_URL (a broker of yours), DEMO=0 (no books), RUN_DIR,
     PROVIDER=remote (the payment provider as a process), and the ports EDGE_PORT AUTH_PORT CATALOG_PORT ORDER_PORT
-    PAYMENT_PORT PROVIDER_PORT AMQP_PORT MANAGEMENT_PORT.
+    PAYMENT_PORT PROVIDER_PORT AUDITOR_PORT AMQP_PORT MANAGEMENT_PORT; AUDIT_SECONDS (between two audits, 300).
 
     Exit codes: 0 it was stopped, 1 something was in the way.
 

@@ -24,7 +24,7 @@ async def shop() -> AsyncIterator[FakeShop]:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def url(shop: FakeShop, tmp_path: Path) -> AsyncIterator[str]:
-    names = ("AUTH", "CATALOG", "ORDER", "PAYMENT")
+    names = ("AUTH", "CATALOG", "ORDER", "PAYMENT", "AUDITOR")
     async with serving(shop.app()) as port, edge(dict.fromkeys(names, port), tmp_path) as url:
         yield url
         shop.close()

@@ -1,11 +1,13 @@
 """The operators' side of the double: what a service tells of itself, and its dead letters."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from ops.audit import ABOUT, DO, Check
 from tests.edge.fake_state import Json, RefusedError, ShopState
 
 PREFIXES = {"auth": "auth", "catalog": "catalog", "orders": "order", "payments": "payment"}
@@ -63,6 +65,26 @@ def unfinished() -> Json:
     }
 
 
+def an_audit(*breaches: tuple[Check, str, str], **differences: Any) -> Json:
+    """What the auditor tells: the last audit, two minutes old, with these breaches (check, text, id)."""
+    now = datetime.now(UTC)
+    wrong = {check for check, _, _ in breaches}
+    last: Json = {
+        "result": "breach" if breaches else "sound",
+        "at": (now - timedelta(minutes=2)).isoformat(),
+        "checks": [
+            {"check": each, "about": ABOUT[each], "do": DO[each], "result": "breach" if each in wrong else "sound"}
+            for each in Check
+        ],
+        "breaches": [{"check": check, "text": text, "ids": [id], "seconds": None} for check, text, id in breaches],
+        "moving": [],
+        "notes": [{"check": "broker", "text": "1 dead letter in catalog.dead", "ids": [], "seconds": None}],
+        "counts": {"breaches": len(breaches), "moving": 0, "notes": 1},
+    }
+    told = {"now": now.isoformat(), "running": False, "every_seconds": 300.0, "last": last, "trouble": None}
+    return told | differences
+
+
 class FakeOperators:
     """What each service tells its operators, and its dead letters."""
 
@@ -73,6 +95,8 @@ class FakeOperators:
         return [
             Route("/orders/operations/unfinished", self._unfinished),
             Route("/{prefix}/operations", self._operations),
+            Route("/audit", self._audit),
+            Route("/audit/runs", self._run_audit, methods=["POST"]),
             Route("/{prefix}/dead-letters", self._dead_letters),
             Route("/{prefix}/dead-letters/{id}", self._dead_letter),
             Route("/{prefix}/dead-letters/{verb}", self._settle, methods=["POST"]),
@@ -82,6 +106,16 @@ class FakeOperators:
         self._shop.operator(request)
         prefix = request.path_params["prefix"]
         return JSONResponse(operations(prefix, len(self._shop.letters.get(prefix, ()))))
+
+    async def _audit(self, request: Request) -> Response:
+        self._shop.operator(request)
+        if self._shop.audited is None:
+            raise RefusedError(503, "service-unavailable")
+        return JSONResponse(self._shop.audited)
+
+    async def _run_audit(self, request: Request) -> Response:
+        self._shop.audited = an_audit()
+        return await self._audit(request)
 
     async def _unfinished(self, request: Request) -> Response:
         self._shop.operator(request)

@@ -44,7 +44,8 @@ class RefusedError(Exception):
 @dataclass
 class ShopState:
     """State and switches. `down`: first path segments that answer 503; `lose_answers`: how many POSTs with an
-    idempotency key take effect and then answer 503; `streams`: whether event streams work."""
+    idempotency key take effect and then answer 503; `streams`: whether event streams work; `audited`: what the auditor
+    tells, if there is one."""
 
     products: dict[str, Json] = field(default_factory=dict)
     users: dict[str, str] = field(default_factory=dict)
@@ -66,6 +67,7 @@ class ShopState:
     operators: set[str] = field(default_factory=set)
     letters: dict[str, list[Json]] = field(default_factory=dict)
     settled: list[tuple[str, str, str]] = field(default_factory=list)
+    audited: Json | None = None
 
     def stock(self, books: Iterable[Book]) -> None:
         """Put these on the shelves."""

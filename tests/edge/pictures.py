@@ -6,7 +6,8 @@ from pathlib import Path
 
 from playwright.async_api import Browser, Page, expect
 
-from tests.edge.fake_operations import a_letter
+from ops.audit import Check
+from tests.edge.fake_operations import a_letter, an_audit
 from tests.edge.fake_shop import FakeShop
 from tests.edge.visiting import EMAIL, Visit, visiting
 from tests.edge.vitals import open_shop
@@ -40,7 +41,11 @@ async def _take_shape(browser: Browser, url: str, shop: FakeShop, folder: Path, 
         await _picture(page, folder / f"order-{shape}.jpg")
         shop.operators.add(EMAIL)
         shop.letters["catalog"] = [a_letter("01a20964-9c20-7daa-9610-c370e0f00399")]
+        shop.audited = an_audit(
+            (Check.STOCK, "product BK-0007: received 5, but available, reserved and sold are 4 in all", "BK-0007")
+        )
         await visit.open("/ops")
+        await expect(page.locator(".finding").first).to_be_visible()
         await expect(page.locator(".letter")).to_be_visible()
         await _picture(page, folder / f"ops-{shape}.jpg")
     await window.close()

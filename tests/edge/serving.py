@@ -53,10 +53,10 @@ async def serving(app: ASGIApp) -> AsyncIterator[int]:
 
 @asynccontextmanager
 async def edge(upstreams: Mapping[str, int], home: Path) -> AsyncIterator[str]:
-    """Caddy in front of `upstreams` (AUTH, CATALOG, ORDER, PAYMENT → port); a missing one is down. Yields its URL."""
+    """Caddy in front of `upstreams` (AUTH, CATALOG, … → port); a missing one is down. Yields its URL."""
     caddy = require("caddy")
     port = free_port()
-    names = ("AUTH", "CATALOG", "ORDER", "PAYMENT")
+    names = ("AUTH", "CATALOG", "ORDER", "PAYMENT", "AUDITOR")
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(home),

@@ -114,6 +114,12 @@ async def test_a_service_that_is_down_is_a_problem_to_come_back_to(client: httpx
     assert (await client.get("/")).status_code == 200
 
 
+async def test_without_an_auditor_there_is_no_audit_to_be_had(client: httpx.AsyncClient, upstream: Upstream) -> None:
+    answer = await client.get("/audit")
+    assert (answer.status_code, answer.json()["type"]) == (503, "/problems/service-unavailable")
+    assert upstream.paths == []
+
+
 async def test_a_services_own_refusal_passes_unchanged(client: httpx.AsyncClient) -> None:
     answer = await client.get("/orders/broken")
     assert (answer.status_code, answer.json()) == (503, {"type": "/problems/busy"})

@@ -40,7 +40,7 @@ async def open_shop() -> AsyncIterator[tuple[Browser, str, FakeShop]]:
     """A browser, the edge's address, and the shop behind it."""
     shop = FakeShop()
     shop.stock(demo_books())
-    names = ("AUTH", "CATALOG", "ORDER", "PAYMENT")
+    names = ("AUTH", "CATALOG", "ORDER", "PAYMENT", "AUDITOR")
     arguments = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
     with TemporaryDirectory() as home:
         async with serving(shop.app()) as port, edge(dict.fromkeys(names, port), Path(home)) as url:

@@ -9,16 +9,17 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from ops.audit import audit
+from ops.audit import audit, kept_report
 from ops.cli import audit as command
 from ops.cli.__main__ import app
 from tests.ops.audited import AuditedShop
 
 
 @pytest.fixture
-def shop(monkeypatch: pytest.MonkeyPatch) -> AuditedShop:
+def shop(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AuditedShop:
     """The shop the command finds running."""
     shop = AuditedShop()
+    monkeypatch.setenv("RUN_DIR", str(tmp_path))
 
     @asynccontextmanager
     async def asked() -> AsyncIterator[AuditedShop]:
@@ -67,3 +68,11 @@ def test_it_says_how_to_use_it() -> None:
     assert result.exit_code == 0
     assert "--wait" in result.stdout
     assert "shop audit --json" in result.stdout
+
+
+def test_the_result_is_kept_for_the_operators_page(shop: AuditedShop, tmp_path: Path) -> None:
+    shop.users.clear()
+    called()
+    kept = kept_report(tmp_path / "audit.json")
+    assert kept is not None
+    assert (kept["result"], kept["counts"]["breaches"]) == ("breach", 1)

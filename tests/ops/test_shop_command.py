@@ -13,7 +13,7 @@ import typer
 from typer.testing import CliRunner
 
 from ops.cli.__main__ import app
-from ops.cli.common import explained
+from ops.shop_api import explained
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND: Any = typer.main.get_command(app)

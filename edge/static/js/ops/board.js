@@ -4,6 +4,7 @@ import { h, show } from "../dom.js";
 import { plural, statusWord, timeOf } from "../format.js";
 import { heading } from "../parts.js";
 import { callAsMe } from "../session.js";
+import { audit } from "./audit.js";
 import { letters } from "./letters.js";
 
 export const SERVICES = { auth: "/auth", catalog: "/catalog", order: "/orders", payment: "/payments" };
@@ -14,7 +15,9 @@ const OLD_SECONDS = 60;
 export function board({ signal, gone }) {
   const parts = { verdict: h("p", { class: "verdict", role: "status" }), when: h("p", { class: "muted" }), services: h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Services" }), queues: h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Queues" }), orders: h("div", { class: "orders" }) };
   const dead = letters({ signal, settled: () => look() });
+  const auditor = audit({ signal, told: () => answered && judge(parts, answered, auditor.breaches()) });
   let turn = 0;
+  let answered = null;
 
   async function look() {
     clearTimeout(turn);
@@ -22,8 +25,11 @@ export function board({ signal, gone }) {
     const answers = await ask(signal);
     if (signal.aborted) return;
     if (answers.ended) return gone();
+    answered = answers;
     draw(parts, answers);
+    judge(parts, answers, auditor.breaches());
     dead.follow(answers.services);
+    auditor.follow();
     turn = setTimeout(look, EVERY_MS);
   }
 
@@ -35,17 +41,11 @@ export function board({ signal, gone }) {
     { class: "page ops" },
     h("div", { class: "ops-head" }, heading("Operations"), parts.when),
     parts.verdict,
-    h("div", { class: "ops-columns" }, h("div", {}, panel("Services", parts.services), panel("Orders on their way", parts.orders), audit()), h("div", {}, panel("Dead letters", dead.node), panel("Queues", parts.queues))),
+    h("div", { class: "ops-columns" }, h("div", {}, panel("Services", parts.services), panel("Audit", auditor.node), panel("Orders on their way", parts.orders)), h("div", {}, panel("Dead letters", dead.node), panel("Queues", parts.queues))),
   );
 }
 
 const panel = (title, body) => h("section", { class: "panel" }, h("h2", {}, title), body);
-
-const audit = () =>
-  panel(
-    "Audit",
-    h("p", {}, "Whether stock, money and messages add up is compared by ", h("code", {}, "./shop audit"), ". It reads every service and the broker to the end, so it is not run from here."),
-  );
 
 async function ask(signal) {
   const one = (path) => callAsMe(path, { signal }).catch((error) => ({ error }));
@@ -58,15 +58,20 @@ async function ask(signal) {
 function draw(parts, { services, unfinished }) {
   parts.when.textContent = `Live · ${timeOf(new Date().toISOString())}`;
   const all = Object.entries(services);
-  const ill = all.filter(([, told]) => told.error || Object.keys(told.failing).length);
-  const dead = all.reduce((sum, [name, told]) => sum + (told.queues?.find(({ queue }) => queue === `${name}.dead`)?.ready ?? 0), 0);
-  const verdict = [ill.length ? `Not working: ${ill.map(([name]) => name).join(", ")}` : "All services work", dead > 0 && plural(dead, "dead letter")].filter(Boolean).join(" · ");
-  if (parts.verdict.textContent !== verdict) parts.verdict.textContent = verdict; // said once, not every five seconds
-  parts.verdict.className = `verdict ${ill.length || dead ? "bad" : "good"}`;
   show(parts.services, serviceTable(all));
   show(parts.queues, queueTable(all));
   show(parts.orders, unfinished.error ? h("p", { class: "bad" }, "order does not answer: nothing is known about orders now.") : orderTables(unfinished));
   linkBroker(all);
+}
+
+/** The one line that says whether there is something to do. */
+function judge(parts, { services }, breaches) {
+  const all = Object.entries(services);
+  const ill = all.filter(([, told]) => told.error || Object.keys(told.failing).length);
+  const dead = all.reduce((sum, [name, told]) => sum + (told.queues?.find(({ queue }) => queue === `${name}.dead`)?.ready ?? 0), 0);
+  const verdict = [ill.length ? `Not working: ${ill.map(([name]) => name).join(", ")}` : "All services work", dead > 0 && plural(dead, "dead letter"), breaches > 0 && `The audit found ${plural(breaches, "breach", "breaches")}`].filter(Boolean).join(" · ");
+  if (parts.verdict.textContent !== verdict) parts.verdict.textContent = verdict; // said once, not every five seconds
+  parts.verdict.className = `verdict ${ill.length || dead || breaches ? "bad" : "good"}`;
 }
 
 function serviceTable(all) {
