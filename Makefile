@@ -53,8 +53,8 @@ layers: .venv/dev ## Check that every import points downwards
 simulate: .venv/dev ## Run the whole shop on SEEDS seeds (2000), or tell the story of one: SEED=7
 	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --from $(FROM))
 
-bench: .venv-bench/ready ## Measure ours beside the floors and peers (ONLY=hop,cash, QUICK=1)
-	@.venv-bench/bin/python -m bench $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick)
+bench: .venv-bench/ready ## Measure ours beside the floors and peers (ONLY=hop,cash, STORE=postgresql, QUICK=1)
+	@.venv-bench/bin/python -m bench $(if $(ONLY),--only $(ONLY)) $(if $(STORE),--store $(STORE)) $(if $(QUICK),--quick)
 
 docs: .venv/dev ## Build the documentation as a site into .run/site; a broken link stops it
 	@$(BIN)/python -m docs.tools

@@ -15,19 +15,23 @@ from bench.machine import Moment
 from bench.report import table
 from bench.rounds import Row
 from bench.servers import private_node
+from bench.stores import KINDS, Stores, stores
+from bench.web.race import web
 
 RESULTS = Path(__file__).parent / "results"
-PARTS = ("hop", "backlog", "cash")
+PARTS = ("hop", "backlog", "orders", "reads", "cash")
 
 
-def hops(parts: set[str], folder: Path, *, quick: bool) -> list[Row]:
-    """The rows that need a broker and nothing else of the shop."""
+async def races(parts: set[str], folder: Path, stores: Stores, *, quick: bool, peers: bool) -> list[Row]:
+    """The rows that need a broker of the benchmark's own."""
     rows: list[Row] = []
     with private_node(folder / "broker") as node:
         if "hop" in parts:
-            rows += asyncio.run(race(node, folder, 1 if quick else 5, 0.1 if quick else 1.0))
+            rows += await race(node, stores, 1 if quick else 5, 0.1 if quick else 1.0, peers=peers)
         if "backlog" in parts:
-            rows += asyncio.run(drain(node, folder, 1_000 if quick else 20_000))
+            rows += await drain(node, stores, 1_000 if quick else 20_000)
+        if parts & {"orders", "reads"}:
+            rows += await web(node, folder / "web", stores, parts, quick=quick)
     return rows
 
 
@@ -35,6 +39,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default=",".join(PARTS), help=f"parts, of {','.join(PARTS)}")
     parser.add_argument("--quick", action="store_true", help="tiny counts: does it run?")
+    parser.add_argument("--store", choices=KINDS, default="sqlite", help="where rows are kept")
+    parser.add_argument("--without-peers", action="store_true", help="leave out what only .venv-bench has: FastStream")
     parser.add_argument("--results", type=Path, default=RESULTS, help="where the dated JSON goes")
     arguments = parser.parse_args()
     parts = set(arguments.only.split(","))
@@ -45,8 +51,11 @@ def main() -> None:
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="orderflow-bench-") as name:
         folder = Path(name)
-        if parts & {"hop", "backlog"}:
-            rows = hops(parts, folder, quick=arguments.quick)
+        with stores(arguments.store, folder / "stores") as fresh:
+            described = fresh.described
+            if parts & {"hop", "backlog", "orders", "reads"}:
+                work = races(parts, folder, fresh, quick=arguments.quick, peers=not arguments.without_peers)
+                rows = asyncio.run(work)
         if "cash" in parts:
             (folder / "cash").mkdir()
             cash = asyncio.run(order_to_cash.run(32, 4 if arguments.quick else 20, folder / "cash"))
@@ -54,6 +63,7 @@ def main() -> None:
     document: dict[str, Any] = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "quick": arguments.quick,
+        "store": described,
         "cores": os.cpu_count(),
         "load_before": before.load,
         "load_after": after.load,

@@ -1,8 +1,13 @@
 """What every contestant must have set before it is timed: a figure from a store that may forget is no figure."""
 
+import asyncio
 import sqlite3
-from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+import asyncpg
+import sqlalchemy as sa
+
+POSTGRES: Final = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
 
 
 class NotDurableError(Exception):
@@ -28,11 +33,39 @@ def set_full(connection: Any) -> None:
         raise NotDurableError(f"journal_mode={journal}, synchronous={synchronous}; wanted wal and 2 (FULL)")
 
 
-def count(path: Path, table: str) -> int:
-    """How many rows a contestant's table has now; `table` is one of our own constants."""
+def check_postgres(settings: dict[str, str]) -> None:
+    """See that a server's settings, as a new connection has them, keep what was committed through a power cut.
+
+    Raises:
+        NotDurableError: they do not.
+    """
+    wrong = [f"{name}={settings.get(name)}" for name, wanted in POSTGRES.items() if settings.get(name) != wanted]
+    if wrong:
+        raise NotDurableError(f"PostgreSQL has {', '.join(wrong)}; wanted {POSTGRES}")
+
+
+async def count(url: str, table: str, where: str = "true") -> int:
+    """How many rows a contestant's table has now, by another connection than the contestant's."""
+    statement = f"SELECT count(*) FROM {table} WHERE {where}"  # noqa: S608 - callers give constants of their own code
+    where_it_is = sa.make_url(url)
+    if where_it_is.get_backend_name() == "sqlite":
+        return await asyncio.to_thread(_count_sqlite, where_it_is.database or "", statement)
+    connection = await asyncpg.connect(plain(url))
+    try:
+        return int(await connection.fetchval(statement))
+    finally:
+        await connection.close()
+
+
+def plain(url: str) -> str:
+    """SQLAlchemy's URL of a PostgreSQL database as asyncpg itself wants it."""
+    return url.replace("postgresql+asyncpg:", "postgresql:", 1)
+
+
+def _count_sqlite(path: str, statement: str) -> int:
     connection = sqlite3.connect(path)
     try:
-        (rows,) = connection.execute(f"SELECT count(*) FROM {table}").fetchone()  # noqa: S608 - see above
+        (rows,) = connection.execute(statement).fetchone()
     finally:
         connection.close()
     return int(rows)

@@ -18,17 +18,31 @@ def table(document: Mapping[str, Any]) -> str:
     """The rows in Markdown, with what the machine was doing above them."""
     load = " → ".join(f"{document[name][0]:.1f}" for name in ("load_before", "load_after"))
     lines = [
-        f"{document['at']}, {document['cores']} cores, load {load}, {document['stolen_percent']} % of the CPU stolen",
+        f"{document['at']}, {document['cores']} cores, load {load}, {document['stolen_percent']} % of the CPU stolen,"
+        f" {document['store']}",
         "",
-        "| work | by | per second (min-max) | CPU ms each | RSS MiB | ours is |",
-        "|---|---|---|---|---|---|",
+        "| work | by | per second (min-max) | p50 ms | p99 ms | CPU ms each | RSS MiB | client busy | ours is |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     known = ratios(document)
-    for row in document["rows"]:
-        ratio = known.get((row["work"], row["contestant"]))
-        spread = f"{row['rate']:,.0f} ({row['rate_min']:,.0f}-{row['rate_max']:,.0f})"
-        lines.append(
-            f"| {row['work']} | {row['contestant']} ({row['role']}) | {spread} | {row['cpu_ms_per_unit']:.2f}"
-            f" | {row['rss_mib'] or ''} | {f'{ratio} times' if ratio else ''} |"
-        )
-    return "\n".join(lines)
+    return "\n".join([*lines, *(_line(row, known.get((row["work"], row["contestant"]))) for row in document["rows"])])
+
+
+def _line(row: Mapping[str, Any], ratio: float | None) -> str:
+    busy = row.get("client_busy_percent")
+    cells = [
+        row["work"],
+        f"{row['contestant']} ({row['role']})",
+        f"{row['rate']:,.0f} ({row['rate_min']:,.0f}-{row['rate_max']:,.0f})",
+        _figure(row.get("p50_ms")),
+        _figure(row.get("p99_ms")),
+        f"{row['cpu_ms_per_unit']:.2f}",
+        _figure(row.get("rss_mib")),
+        f"{busy:.0f} %" if busy is not None else "",
+        f"{ratio} times" if ratio else "",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:,.1f}"

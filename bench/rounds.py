@@ -17,6 +17,8 @@ class Sample:
     """p50 and p99, where single answers are timed."""
     rss_mib: float | None = None
     """Resident memory at the end of the round."""
+    client_busy_percent: float | None = None
+    """How much of a core the load client took; near 100 the figure is the client's."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +32,13 @@ class Row:
     rate: float
     rate_min: float
     rate_max: float
+    rates: tuple[float, ...]
+    """Of each round, in their order."""
     cpu_ms_per_unit: float
     p50_ms: float | None = None
     p99_ms: float | None = None
     rss_mib: float | None = None
+    client_busy_percent: float | None = None
     rounds: int = 1
     note: str = ""
 
@@ -65,6 +70,7 @@ async def interleaved(work: str, contestants: Sequence[Contestant], rounds: int)
 def summarised(work: str, contestant: Contestant, samples: Sequence[Sample]) -> Row:
     rates = [sample.units / sample.seconds for sample in samples]
     timed = [sample.latencies_ms for sample in samples if sample.latencies_ms]
+    busy = [sample.client_busy_percent for sample in samples if sample.client_busy_percent is not None]
     memory = [sample.rss_mib for sample in samples if sample.rss_mib is not None]
     return Row(
         work=work,
@@ -73,10 +79,12 @@ def summarised(work: str, contestant: Contestant, samples: Sequence[Sample]) -> 
         rate=round(statistics.median(rates), 1),
         rate_min=round(min(rates), 1),
         rate_max=round(max(rates), 1),
+        rates=tuple(round(rate, 1) for rate in rates),
         cpu_ms_per_unit=round(statistics.median(1000 * s.cpu_seconds / s.units for s in samples), 3),
         p50_ms=round(statistics.median(p50 for p50, _ in timed), 1) if timed else None,
         p99_ms=round(statistics.median(p99 for _, p99 in timed), 1) if timed else None,
         rss_mib=max(memory) if memory else None,
+        client_busy_percent=max(busy) if busy else None,
         rounds=len(samples),
         note=contestant.note,
     )

@@ -1,4 +1,4 @@
-"""The peer: FastStream with SQLAlchemy's async session on aiosqlite, as its documentation would have one write it.
+"""The peer: FastStream with SQLAlchemy's async session, as its documentation would have one write it.
 
 It has no outbox: the publish is confirmed before the commit is acknowledged, but a crash between them loses or doubles
 the event. `faststream_peer.py URL STORE COUNT`.
@@ -15,17 +15,15 @@ from faststream.rabbit import Channel, ExchangeType, RabbitBroker, RabbitExchang
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 
 from bench.durability import set_full
-from bench.hop.work import EXCHANGE, QUEUE, SCHEMA, TYPE_IN, TYPE_OUT, Stopwatch, Task, outgoing
+from bench.hop.work import EXCHANGE, QUEUE, TYPE_IN, TYPE_OUT, Stopwatch, Task, outgoing
 
 PREFETCH = 10
 
 
 async def run(task: Task) -> None:
-    engine = create_async_engine(f"sqlite+aiosqlite:///{task.store}")
-    sa.event.listen(engine.sync_engine, "connect", lambda connection, _: set_full(connection))
-    async with engine.begin() as connection:
-        for statement in filter(str.strip, SCHEMA.split(";")):
-            await connection.execute(sa.text(statement))
+    engine = create_async_engine(task.store)
+    if engine.dialect.name == "sqlite":
+        sa.event.listen(engine.sync_engine, "connect", lambda connection, _: set_full(connection))
     sessions = async_sessionmaker(engine, expire_on_commit=False)
     broker = RabbitBroker(task.url, default_channel=Channel(prefetch_count=PREFETCH))
     exchange = RabbitExchange(EXCHANGE, type=ExchangeType.TOPIC, durable=True, declare=False)
@@ -38,14 +36,14 @@ async def run(task: Task) -> None:
         row = {"id": event["id"], "subject": event["subject"], "type": TYPE_IN, "now": now}
         async with sessions.begin() as session:
             claimed = await session.execute(
-                sa.text("INSERT OR IGNORE INTO inbox VALUES (:id, :type, :now) RETURNING event_id"), row
+                sa.text("INSERT INTO inbox VALUES (:id, :type, :now) ON CONFLICT DO NOTHING RETURNING event_id"), row
             )
             fresh = claimed.first() is not None
             if fresh:
                 await session.execute(
                     sa.text(
                         "INSERT INTO counters VALUES (:subject, 1, 1)"
-                        " ON CONFLICT DO UPDATE SET value = value + 1, version = version + 1"
+                        " ON CONFLICT (id) DO UPDATE SET value = counters.value + 1, version = counters.version + 1"
                     ),
                     row,
                 )

@@ -1,35 +1,26 @@
-"""The hop through the chassis: a service of two tables on its Runtime, as the shop's own are. `ours.py URL STORE N`."""
+"""The hop through the chassis: the tests' toy service, with a ledger, on its Runtime, as the shop's own are.
+
+`ours.py URL STORE N`.
+"""
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
-from uuid import UUID
 
 import sqlalchemy as sa
 import uvloop
-from sqlalchemy.engine import RowMapping
 
 from bench.hop.work import Stopwatch, Task
 from chassis.clock import SystemClock
-from chassis.db import NAMING_CONVENTION, BigId, Store
+from chassis.db import BigId, Store
 from chassis.logs import configure_logging
 from chassis.observer import Observer
 from chassis.runtime import Environment, Runtime, ServiceDefinition
-from chassis.seedwork import AggregateRoot
 from chassis.topology import shop_topology
 from chassis.transport.amqp import AmqpTransport
-from chassis.unit_of_work import Repository, RuntimeTables, Transaction, UnitOfWork, runtime_tables
-from contracts.order import OrderCancelled, OrderFulfilled
+from chassis.unit_of_work import Transaction, UnitOfWork
+from contracts.order import OrderCancelled
+from tests.support.toy import TABLES, Counter, Counters, create_tables, metadata
 
-metadata = sa.MetaData(naming_convention=NAMING_CONVENTION)
-TABLES: RuntimeTables = runtime_tables(metadata)
-counters = sa.Table(
-    "counters",
-    metadata,
-    sa.Column("id", sa.Uuid, primary_key=True),
-    sa.Column("value", sa.Integer, nullable=False),
-    sa.Column("version", sa.Integer, nullable=False),
-)
 ledger = sa.Table(
     "ledger",
     metadata,
@@ -37,31 +28,6 @@ ledger = sa.Table(
     sa.Column("counter_id", sa.Uuid, nullable=False),
     sa.Column("amount", sa.Integer, nullable=False),
 )
-
-
-class Counter(AggregateRoot):
-    """Counts, and says so."""
-
-    def __init__(self, id: UUID, value: int = 0, version: int = 0) -> None:
-        super().__init__(version)
-        self.id = id
-        self.value = value
-
-    def add(self, amount: int) -> None:
-        self.value += amount
-        self.record(OrderFulfilled(order_id=self.id))
-
-
-class Counters(Repository[Counter, UUID]):
-    table = counters
-    key = "id"
-    what = "counter"
-
-    def to_row(self, aggregate: Counter) -> dict[str, Any]:
-        return {"id": aggregate.id, "value": aggregate.value, "version": aggregate.version}
-
-    def from_row(self, row: RowMapping) -> Counter:
-        return Counter(row["id"], row["value"], row["version"])
 
 
 class HopUnitOfWork(UnitOfWork):
@@ -97,13 +63,11 @@ class Finish(Observer):
 
 
 async def run(task: Task) -> None:
-    engine = sa.create_engine(f"sqlite:///{task.store}")
-    metadata.create_all(engine)
-    engine.dispose()
+    await create_tables(task.store)
     clock, finish, watch = SystemClock(), Finish(task.count), Stopwatch()
     definition = ServiceDefinition("order", TABLES, HopUnitOfWork, {OrderCancelled: on_order_cancelled})
     environment = Environment(
-        store=Store(f"sqlite+aiosqlite:///{task.store}"),  # it refuses to open without WAL and synchronous=FULL
+        store=Store(task.store),  # of SQLite it refuses one without WAL and synchronous=FULL
         transport=AmqpTransport(task.url, shop_topology(), service="order", clock=clock),
         clock=clock,
         observer=finish,

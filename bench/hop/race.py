@@ -4,15 +4,15 @@ import asyncio
 import json
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from uuid import uuid4
 
 import aio_pika
 
 from bench.durability import count
-from bench.hop.work import QUEUE, TYPE_IN, counter_id
+from bench.hop.work import QUEUE, TYPE_IN, counter_id, schema
 from bench.rounds import Contestant, Row, Sample, interleaved
 from bench.servers import Node
+from bench.stores import Stores, make_tables
 from chassis.clock import SystemClock
 from contracts.envelope import Envelope, encode
 from contracts.order import OrderCancelled
@@ -50,7 +50,7 @@ class Hopper:
     module: str
     events: int
     url: str
-    store: Path
+    store: str
     extra: tuple[str, ...] = ()
     done: int = 0
 
@@ -61,7 +61,7 @@ class Hopper:
             HopFailedError: the process failed, or rows or messages are missing or too many.
         """
         await fill(self.url, self.events)
-        command = [sys.executable, "-m", self.module, self.url, str(self.store), str(self.events), *self.extra]
+        command = [sys.executable, "-m", self.module, self.url, self.store, str(self.events), *self.extra]
         process = await asyncio.create_subprocess_exec(
             *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
         )
@@ -80,35 +80,35 @@ class Hopper:
         return Sample(self.events, answer["seconds"], answer["cpu_seconds"], rss_mib=answer["rss_mib"])
 
     async def _check(self) -> None:
-        handled = count(self.store, "inbox"), count(self.store, "ledger")
+        handled = await count(self.store, "inbox"), await count(self.store, "ledger")
         left = await left_over(self.url)
         if handled != (self.done, self.done) or left:
             raise HopFailedError(f"{self.module}: inbox and ledger {handled}, not {self.done}; {left} messages left")
 
 
-async def race(node: Node, folder: Path, rounds: int, scale: float) -> list[Row]:
-    """All contestants; `scale` makes the rounds shorter (0.1) or longer."""
+async def race(node: Node, stores: Stores, rounds: int, scale: float, *, peers: bool = True) -> list[Row]:
+    """All contestants; `scale` makes the rounds shorter (0.1) or longer. Without `peers` FastStream is not needed."""
 
-    def hopper(name: str, module: str, events: int, *extra: str) -> Hopper:
-        return Hopper(f"bench.hop.{module}", max(20, int(events * scale)), node.new_vhost(), folder / name, extra)
+    async def hopper(name: str, module: str, events: int, *extra: str, by_hand: bool = True) -> Hopper:
+        store = await stores.new(name)
+        if by_hand:
+            await make_tables(store, schema(stores.kind))
+        return Hopper(f"bench.hop.{module}", max(20, int(events * scale)), node.new_vhost(), store, extra)
 
     contestants = [
-        Contestant("hand-written, batches of 100", "floor", hopper("batch.db", "floor", 3000, "100").once),
-        Contestant("hand-written, one by one", "floor", hopper("single.db", "floor", 600, "1").once),
-        Contestant("the chassis", "ours", hopper("ours.db", "ours", 2500).once),
-        Contestant(
-            "FastStream + SQLAlchemy/aiosqlite",
-            "peer",
-            hopper("faststream.db", "faststream_peer", 300).once,
-            note="no outbox",
-        ),
+        Contestant("hand-written, batches of 100", "floor", (await hopper("batch", "floor", 3000, "100")).once),
+        Contestant("hand-written, one by one", "floor", (await hopper("single", "floor", 600, "1")).once),
+        Contestant("the chassis", "ours", (await hopper("ours", "ours", 2500, by_hand=False)).once),
     ]
+    if peers:
+        peer = await hopper("faststream", "faststream_peer", 300)
+        contestants.append(Contestant("FastStream + SQLAlchemy", "peer", peer.once, note="no outbox"))
     return await interleaved("event hop", contestants, rounds)
 
 
-async def drain(node: Node, folder: Path, events: int) -> list[Row]:
+async def drain(node: Node, stores: Stores, events: int) -> list[Row]:
     """A backlog of `events` worked off by the chassis, in one go."""
-    ours = Hopper("bench.hop.ours", events, node.new_vhost(), folder / "backlog.db")
+    ours = Hopper("bench.hop.ours", events, node.new_vhost(), await stores.new("backlog"))
     return await interleaved(f"backlog of {events:,} events", [Contestant("the chassis", "ours", ours.once)], 1)
 
 

@@ -21,12 +21,17 @@ EXCHANGE = "shop.events"
 TYPE_IN = "order.cancelled.v1"
 TYPE_OUT = "order.fulfilled.v1"
 
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS inbox (event_id TEXT PRIMARY KEY, type TEXT NOT NULL, handled_at TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS counters (id TEXT PRIMARY KEY, value INTEGER NOT NULL, version INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS ledger (id INTEGER PRIMARY KEY, counter_id TEXT NOT NULL, amount INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS outbox (event_id TEXT PRIMARY KEY, body TEXT NOT NULL);
+_SCHEMA = """
+CREATE TABLE inbox (event_id VARCHAR(36) PRIMARY KEY, type VARCHAR(80) NOT NULL, handled_at VARCHAR(40) NOT NULL);
+CREATE TABLE counters (id VARCHAR(36) PRIMARY KEY, value INTEGER NOT NULL, version INTEGER NOT NULL);
+CREATE TABLE ledger (id {counted} PRIMARY KEY, counter_id VARCHAR(36) NOT NULL, amount INTEGER NOT NULL);
+CREATE TABLE outbox (event_id VARCHAR(36) PRIMARY KEY, body TEXT NOT NULL);
 """
+
+
+def schema(kind: str) -> str:
+    """The tables of those who make them by hand, for SQLite or PostgreSQL."""
+    return _SCHEMA.format(counted="INTEGER" if kind == "sqlite" else "BIGINT GENERATED ALWAYS AS IDENTITY")
 
 
 def counter_id(number: int) -> UUID:
@@ -38,13 +43,14 @@ class Task:
     """One round, as a contestant's process gets it on the command line."""
 
     url: str
-    store: Path
+    store: str
+    """SQLAlchemy's URL; its tables are there, except the chassis' own, which ours makes."""
     count: int
 
     @classmethod
     def from_arguments(cls) -> "Task":
         url, store, count = sys.argv[1:4]
-        return cls(url, Path(store), int(count))
+        return cls(url, store, int(count))
 
 
 class Stopwatch:

@@ -17,6 +17,7 @@ def _document() -> dict[str, object]:
         "load_before": (1.0, 1.0, 1.0),
         "load_after": (2.0, 1.0, 1.0),
         "stolen_percent": 0.0,
+        "store": "SQLite",
         "rows": [ours.document(), peer.document()],
     }
 
@@ -27,5 +28,5 @@ def test_a_ratio_is_our_median_rate_over_theirs() -> None:
 
 def test_the_table_shows_median_extremes_and_cpu() -> None:
     shown = table(_document())
-    assert "| hop | us (ours) | 150 (100-200) | 1.50 |" in shown
+    assert "| hop | us (ours) | 150 (100-200) |  |  | 1.50 |" in shown
     assert "3.0 times" in shown

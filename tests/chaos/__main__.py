@@ -22,7 +22,7 @@ from tests.chaos.run import run
 from tests.chaos.shop import keep_logs, supervised_shop
 from tests.chaos.summary import Document
 from tests.fixtures.broker import private_node
-from tests.fixtures.stores import private_cluster
+from tests.support.postgres import private_cluster
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

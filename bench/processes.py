@@ -1,0 +1,98 @@
+"""Server processes of the contestants: started, waited for, ended by their own pid."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import httpx
+
+from ops.broker import free_port
+from tests.support.waiting import wait_until
+
+READY_SECONDS: Final = 30.0
+_UVICORN: Final = ("--http", "httptools", "--loop", "uvloop", "--ws", "none", "--no-access-log", "--no-server-header")
+"""As the shop's services are served."""
+
+
+class ServerFailedError(Exception):
+    """A server ended before it was told to."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server."""
+
+    url: str
+    pid: int
+
+
+@asynccontextmanager
+async def uvicorn_server(app: str, store: str = "") -> AsyncIterator[Server]:
+    """`package.module:app` served by uvicorn on a free port, with `store` in `BENCH_STORE`."""
+    port = free_port()
+    command = ("-m", "uvicorn", app, "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning", *_UVICORN)
+    async with python_server(command, port, {"BENCH_STORE": store}) as server:
+        yield server
+
+
+@asynccontextmanager
+async def python_server(
+    command: tuple[str, ...], port: int, environment: Mapping[str, str] | None = None
+) -> AsyncIterator[Server]:
+    """A Python process that serves HTTP on `port`.
+
+    Raises:
+        ServerFailedError, AssertionError: it ended, or does not listen in time.
+    """
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *command, env={**os.environ, **(environment or {})}, stdin=asyncio.subprocess.DEVNULL
+    )
+    try:
+        await _listening(process, port)
+        yield Server(f"http://127.0.0.1:{port}", process.pid)
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            try:
+                async with asyncio.timeout(10):
+                    await process.wait()
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+
+
+async def ready(url: str) -> None:
+    """Wait until a service says that it can work.
+
+    Raises:
+        AssertionError: it does not.
+    """
+    async with httpx.AsyncClient(timeout=5, trust_env=False) as http:
+        await wait_until(lambda: _says_yes(http, f"{url}/readyz"), timeout=READY_SECONDS, message=f"{url} is not ready")
+
+
+async def _listening(process: asyncio.subprocess.Process, port: int) -> None:
+    """uvicorn listens when the app has started."""
+
+    async def connected() -> bool:
+        if process.returncode is not None:
+            raise ServerFailedError(f"the server for port {port} ended with {process.returncode}")
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            return False
+        writer.close()
+        return True
+
+    await wait_until(connected, timeout=READY_SECONDS, message=f"nothing listens on port {port}")
+
+
+async def _says_yes(http: httpx.AsyncClient, url: str) -> bool:
+    try:
+        return (await http.get(url)).status_code == 200
+    except httpx.TransportError:
+        return False
