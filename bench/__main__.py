@@ -1,42 +1,70 @@
-"""`make bench`: ours beside the floors and peers in one interleaved run, as a table and a dated JSON document."""
+"""`make bench`: ours beside the floors and peers in one interleaved run, as tables and a dated JSON document."""
 
 import argparse
 import asyncio
-import json
-import os
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from bench import order_to_cash
+from bench import machine
 from bench.hop.race import drain, race
-from bench.machine import Moment
-from bench.report import table
+from bench.order_to_cash import run as order_to_cash
+from bench.replay import replay
+from bench.report import report
+from bench.results import RESULTS, save
 from bench.rounds import Row
 from bench.servers import private_node
 from bench.stores import KINDS, Stores, stores
 from bench.web.race import web
 
-RESULTS = Path(__file__).parent / "results"
-PARTS = ("hop", "backlog", "orders", "reads", "cash")
+RACES: Final = ("hop", "backlog", "orders", "reads", "replay")
+WHOLE_SHOP: Final = ("cash", "idle", "memory")
+PARTS: Final = (*RACES, *WHOLE_SHOP)
 
 
-async def races(parts: set[str], folder: Path, stores: Stores, *, quick: bool, peers: bool) -> list[Row]:
+async def races(parts: set[str], folder: Path, fresh: Stores, *, quick: bool, peers: bool) -> list[Row]:
     """The rows that need a broker of the benchmark's own."""
     rows: list[Row] = []
     with private_node(folder / "broker") as node:
         if "hop" in parts:
-            rows += await race(node, stores, 1 if quick else 5, 0.1 if quick else 1.0, peers=peers)
+            rows += await race(node, fresh, 1 if quick else 5, 0.1 if quick else 1.0, peers=peers)
         if "backlog" in parts:
-            rows += await drain(node, stores, 1_000 if quick else 20_000)
+            rows += await drain(node, fresh, 1_000 if quick else 20_000)
         if parts & {"orders", "reads"}:
-            rows += await web(node, folder / "web", stores, parts, quick=quick)
+            rows += await web(node, folder / "web", fresh, parts, quick=quick)
+        if "replay" in parts:
+            rows += await replay(node, 1_000 if quick else 30_000, 1 if quick else 3)
     return rows
 
 
+async def measure(arguments: argparse.Namespace, parts: set[str], folder: Path) -> dict[str, Any]:
+    """Everything that is asked for, as a document."""
+    described = {"machine": machine.described(folder), "versions": machine.versions(), "commit": machine.commit()}
+    before = machine.Moment.now()
+    rows: list[Row] = []
+    cash = None
+    with stores(arguments.store, folder / "stores") as fresh:
+        if parts & set(RACES):
+            rows = await races(parts, folder, fresh, quick=arguments.quick, peers=not arguments.without_peers)
+        if whole := parts & set(WHOLE_SHOP):
+            cash = await order_to_cash(whole, 4 if arguments.quick else 20, folder / "cash", fresh)
+    after = machine.Moment.now()
+    return {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "quick": arguments.quick,
+        "store": fresh.described,
+        **described,
+        "load_before": before.load,
+        "load_after": after.load,
+        "stolen_percent": before.stolen_percent_until(after),
+        "rows": [row.document() for row in rows],
+        "cash": None if cash is None else cash.document(),
+    }
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--only", default=",".join(PARTS), help=f"parts, of {','.join(PARTS)}")
     parser.add_argument("--quick", action="store_true", help="tiny counts: does it run?")
     parser.add_argument("--store", choices=KINDS, default="sqlite", help="where rows are kept")
@@ -46,39 +74,15 @@ def main() -> None:
     parts = set(arguments.only.split(","))
     if unknown := parts - set(PARTS):
         parser.error(f"unknown parts: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
-    before = Moment.now()
-    cash: order_to_cash.Report | None = None
-    rows: list[Row] = []
+    if "hop" in parts and not arguments.without_peers and machine.versions()["faststream"] is None:
+        parser.error("FastStream is not installed here: run `make bench`, or leave it out with --without-peers")
     with tempfile.TemporaryDirectory(prefix="orderflow-bench-") as name:
-        folder = Path(name)
-        with stores(arguments.store, folder / "stores") as fresh:
-            described = fresh.described
-            if parts & {"hop", "backlog", "orders", "reads"}:
-                work = races(parts, folder, fresh, quick=arguments.quick, peers=not arguments.without_peers)
-                rows = asyncio.run(work)
-        if "cash" in parts:
-            (folder / "cash").mkdir()
-            cash = asyncio.run(order_to_cash.run(32, 4 if arguments.quick else 20, folder / "cash"))
-    after = Moment.now()
-    document: dict[str, Any] = {
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "quick": arguments.quick,
-        "store": described,
-        "cores": os.cpu_count(),
-        "load_before": before.load,
-        "load_after": after.load,
-        "stolen_percent": before.stolen_percent_until(after),
-        "rows": [row.document() for row in rows],
-        "cash": None if cash is None else order_to_cash.document(cash),
-    }
-    print(table(document))
-    if cash is not None:
-        order_to_cash.show(cash)
-    arguments.results.mkdir(exist_ok=True)
-    target = arguments.results / f"{datetime.now(UTC):%Y-%m-%d-%H%M%S}-bench.json"
-    target.write_text(json.dumps(document, indent=2) + "\n")
-    print(f"wrote {target.name}")
-    raise SystemExit(1 if cash is not None and cash.audit else 0)
+        document = asyncio.run(measure(arguments, parts, Path(name)))
+    print(f"\n{report(document)}\n")
+    if arguments.without_peers:
+        print("left out, as asked: FastStream")
+    print(f"wrote {save(document, arguments.results)}")
+    raise SystemExit(1 if document["cash"] and document["cash"]["audit"] else 0)
 
 
 if __name__ == "__main__":

@@ -1,41 +1,40 @@
-"""How many orders go from placed to paid per second, and how long one order takes. `make bench ONLY=cash`.
+"""A whole shop: how many orders go from placed to paid per second, how long one alone takes, and what memory it needs.
 
-A shop of its own (private broker, four processes, SQLite with synchronous=FULL) on free ports, in a temporary folder.
-Customers place, wait, pay and wait, each one order after another; the audit must be clean afterwards, or there is no
-figure. The load generator runs on the same machine and takes its share of the processor.
+A shop of its own (private broker, four processes, fresh stores) on free ports, in a temporary folder. Customers place,
+wait, pay and wait, each one order after another; the audit must be clean afterwards, or there is no figure. The load
+generator runs on the same machine and takes its share of the processor.
 """
 
-import argparse
 import asyncio
-import json
+import math
 import os
-import platform
 import secrets
-import statistics
-import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from uuid import uuid4
 
 import httpx
-import uvloop
 
 from bench.http import Answer, Connection
+from bench.machine import cpu_seconds, rss_mib
+from bench.stores import Stores
 from ops.audit import audit, running_source
 from ops.broker import free_port
-from ops.config import Ports, Secrets, ShopConfig
+from ops.config import SERVICES, Ports, Secrets, ShopConfig
 from ops.console import ShopConsole
 from ops.launcher import open_shop
 from ops.shop_api import ShopApi, running_shop
 
-RESULTS = Path(__file__).parent / "results"
+PARTS: Final = ("POST /orders", "until payable", "POST /payments", "until paid")
 PRODUCTS = 50
 STOCK = 100_000
 SETTLE_SECONDS = 60
+SAMPLE_SECONDS = 0.25
 
 
 @dataclass(frozen=True)
@@ -48,8 +47,8 @@ class Latencies:
 
     @classmethod
     def of(cls, seconds: Sequence[float]) -> "Latencies":
-        cuts = statistics.quantiles(seconds, n=100) if len(seconds) > 1 else [seconds[0]] * 99
-        return cls(*(round(cuts[at] * 1000, 1) for at in (49, 94, 98)))
+        ranked = sorted(seconds)
+        return cls(*(round(ranked[math.ceil(len(ranked) * part) - 1] * 1000, 1) for part in (0.5, 0.95, 0.99)))
 
 
 @dataclass(frozen=True)
@@ -64,6 +63,19 @@ class Result:
     place_to_payable: Latencies
     pay_to_paid: Latencies
     whole: Latencies
+    parts: dict[str, Latencies]
+    """Of each of `PARTS`, as the customer sees it."""
+    cpu_ms_per_order: dict[str, float]
+    """CPU milliseconds of each service's process."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """MiB resident in a service's process: before its first customer, and the most that was seen under load."""
+
+    service: str
+    idle: float
+    loaded: float
 
 
 class Buyer:
@@ -75,18 +87,21 @@ class Buyer:
         self._headers = headers
         self._skus = skus
 
-    async def buy(self, number: int) -> tuple[float, float]:
-        """One order; seconds from placing to payable, and from paying to paid."""
-        begun = time.perf_counter()
+    async def buy(self, number: int) -> tuple[float, ...]:
+        """One order; the seconds of each of `PARTS`."""
+        times = [time.perf_counter()]
         body = {"lines": [{"sku": self._skus[number % len(self._skus)], "quantity": 1}]}
         placed = await self._orders.request("POST", "/orders", self._once(), body)
         order_id = _expect(placed, 201).json()["id"]
+        times.append(time.perf_counter())
         await self._until(order_id, "awaiting_payment")
-        payable = time.perf_counter()
+        times.append(time.perf_counter())
         payment = {"order_id": order_id, "payment_method": "pm_card_visa"}
         _expect(await self._payments.request("POST", "/payments", self._once(), payment), 201)
+        times.append(time.perf_counter())
         await self._until(order_id, "paid")
-        return payable - begun, time.perf_counter() - payable
+        times.append(time.perf_counter())
+        return tuple(later - earlier for earlier, later in pairwise(times))
 
     async def close(self) -> None:
         await self._orders.close()
@@ -109,29 +124,51 @@ def _expect(answer: Answer, status: int) -> Answer:
     return answer
 
 
-async def measure(phase: str, buyers: Sequence[Buyer], seconds: float) -> Result:
+async def measure(phase: str, buyers: Sequence[Buyer], seconds: float, pids: Mapping[str, int]) -> Result:
     """Let the buyers buy for this long."""
-    waits: list[tuple[float, float]] = []
+    bought: list[tuple[float, ...]] = []
+    before = {service: cpu_seconds(pids[service]) for service in SERVICES}
     begun = time.perf_counter()
 
     async def shop(buyer: Buyer, offset: int) -> None:
         number = offset
         while time.perf_counter() - begun < seconds:
-            waits.append(await buyer.buy(number))
+            bought.append(await buyer.buy(number))
             number += 1
 
     await asyncio.gather(*(shop(buyer, index * 7) for index, buyer in enumerate(buyers)))
     took = time.perf_counter() - begun
+    used = {service: cpu_seconds(pids[service]) - before[service] for service in SERVICES}
     return Result(
         phase=phase,
         customers=len(buyers),
         seconds=round(took, 1),
-        orders=len(waits),
-        orders_per_second=round(len(waits) / took, 1),
-        place_to_payable=Latencies.of([first for first, _ in waits]),
-        pay_to_paid=Latencies.of([second for _, second in waits]),
-        whole=Latencies.of([first + second for first, second in waits]),
+        orders=len(bought),
+        orders_per_second=round(len(bought) / took, 1),
+        place_to_payable=Latencies.of([sum(each[:2]) for each in bought]),
+        pay_to_paid=Latencies.of([sum(each[2:]) for each in bought]),
+        whole=Latencies.of([sum(each) for each in bought]),
+        parts={part: Latencies.of([each[at] for each in bought]) for at, part in enumerate(PARTS)},
+        cpu_ms_per_order={service: round(1000 * cpu / len(bought), 2) for service, cpu in used.items()},
     )
+
+
+class MemoryWatch:
+    """Looks at the services' memory again and again."""
+
+    def __init__(self, pids: Mapping[str, int]) -> None:
+        self._pids = pids
+        self._idle = {service: rss_mib(pids[service]) for service in SERVICES}
+        self._most = dict(self._idle)
+
+    async def keep_looking(self) -> None:
+        while True:
+            await asyncio.sleep(SAMPLE_SECONDS)
+            for service in SERVICES:
+                self._most[service] = max(self._most[service], rss_mib(self._pids[service]))
+
+    def result(self) -> list[Memory]:
+        return [Memory(service, self._idle[service], self._most[service]) for service in SERVICES]
 
 
 async def prepare(shop: ShopApi, http: httpx.AsyncClient, customers: int) -> list[Buyer]:
@@ -174,111 +211,59 @@ async def audited(shop: ShopApi) -> list[str]:
 
 @dataclass(frozen=True)
 class Report:
-    """All phases of one run, with what they ran on."""
+    """All phases of one run; `audit` says what does not add up."""
 
-    at: str
-    cores: int | None
-    python: str
-    load_before: tuple[float, float, float]
-    fsync_ms: float
-    loop_ms: float
-    store: str
     audit: list[str]
     phases: list[Result]
+    memory: list[Memory]
+
+    def document(self) -> dict[str, Any]:
+        return asdict(self)
 
 
-def median_fsync_ms(folder: Path) -> float:
-    """What the disk asks for making 4 KiB durable: an order pays it some fifteen times, one after the other."""
-    times: list[float] = []
-    with (folder / "fsync-probe").open("wb", buffering=0) as file:
-        for _ in range(50):
-            file.write(b"x" * 4096)
-            begun = time.perf_counter()
-            os.fdatasync(file.fileno())
-            times.append(time.perf_counter() - begun)
-    return round(statistics.median(times) * 1000, 2)
-
-
-def loop_ms() -> float:
-    """How fast Python runs here and now: the best of five."""
-    times = []
-    for _ in range(5):
-        begun = time.perf_counter()
-        sum(range(1_000_000))
-        times.append(time.perf_counter() - begun)
-    return round(min(times) * 1000, 1)
-
-
-async def run(customers: int, seconds: float, folder: Path) -> Report:
-    """All phases on one fresh shop."""
+async def run(parts: set[str], seconds: float, folder: Path, stores: Stores, customers: int = 32) -> Report:
+    """The phases of `cash`, `idle` and `memory`, as asked, on one fresh shop."""
     ports = Ports(**{name: free_port() for name in Ports.__slots__})
     config = ShopConfig(folder, ports, Secrets.load(folder / "secrets.json"), None, embedded=False, demo=False)
-    load_before = os.getloadavg()
-    fsync_ms = median_fsync_ms(folder)
-    async with (
-        open_shop(config, ShopConsole()),
-        running_shop(config) as shop,
-        httpx.AsyncClient(timeout=60, trust_env=False) as http,
-    ):
-        buyers = await prepare(shop, http, customers)
-        await measure("warm-up", buyers[:4], 2)
-        phases = [
-            await measure("one order at a time", buyers[:1], seconds / 2),
-            await measure("sustained", buyers, seconds),
-            await measure("half of it", buyers[: max(1, customers // 4)], seconds / 2),
-        ]
-        for buyer in buyers:
-            await buyer.close()
-        breaches = await audited(shop)
-    return Report(
-        at=datetime.now(UTC).isoformat(timespec="seconds"),
-        cores=os.cpu_count(),
-        python=platform.python_version(),
-        load_before=load_before,
-        fsync_ms=fsync_ms,
-        loop_ms=loop_ms(),
-        store="SQLite, WAL, synchronous=FULL",
-        audit=breaches,
-        phases=phases,
-    )
+    databases = {service: await stores.new(service) for service in SERVICES}
+    with _environment({f"{service.upper()}_DATABASE_URL": url for service, url in databases.items()}):
+        async with (
+            open_shop(config, ShopConsole()),
+            running_shop(config) as shop,
+            httpx.AsyncClient(timeout=60, trust_env=False) as http,
+        ):
+            watch = MemoryWatch(shop.state["pids"])
+            looking = asyncio.create_task(watch.keep_looking())
+            try:
+                buyers = await prepare(shop, http, customers if parts - {"idle"} else 1)
+                phases = await _phases(parts, buyers, seconds, shop.state["pids"])
+            finally:
+                looking.cancel()
+                await asyncio.gather(looking, return_exceptions=True)
+            return Report(await audited(shop), phases, watch.result() if "memory" in parts else [])
 
 
-def document(report: Report) -> dict[str, Any]:
-    """The report as JSON has it."""
-    return asdict(report)
+async def _phases(parts: set[str], buyers: Sequence[Buyer], seconds: float, pids: Mapping[str, int]) -> list[Result]:
+    phases: list[Result] = []
+    await measure("warm-up", buyers[:4], min(2, seconds), pids)
+    if "idle" in parts:
+        phases.append(await measure("one order at a time", buyers[:1], seconds / 2, pids))
+    if parts & {"cash", "memory"}:
+        phases.append(await measure("sustained", buyers, seconds, pids))
+    if "cash" in parts:
+        phases.append(await measure("a quarter of them", buyers[: max(1, len(buyers) // 4)], seconds / 2, pids))
+    for buyer in buyers:
+        await buyer.close()
+    return phases
 
 
-def show(report: Report) -> None:
-    load = " ".join(f"{figure:.1f}" for figure in report.load_before)
-    print(f"\n{report.at}  {report.cores} cores, load before {load}, Python {report.python}, {report.store}")
-    print(f"this machine, now: one fdatasync {report.fsync_ms} ms, a loop of a million additions {report.loop_ms} ms")
-    print(
-        f"{'phase':<22}{'customers':>10}{'orders':>8}{'orders/s':>10}   place→payable p50/p95   whole p50/p95/p99 (ms)"
-    )
-    for phase in report.phases:
-        payable, whole = phase.place_to_payable, phase.whole
-        print(
-            f"{phase.phase:<22}{phase.customers:>10}{phase.orders:>8}{phase.orders_per_second:>10}"
-            f"   {payable.p50:>8} / {payable.p95:<10} {whole.p50} / {whole.p95} / {whole.p99}"
-        )
-    print("audit:", report.audit or "clean")
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--customers", type=int, default=32, help="how many buy at once (default 32)")
-    parser.add_argument("--seconds", type=float, default=20, help="how long the sustained phase takes (default 20)")
-    parser.add_argument("--save", action="store_true", help="write bench/results/<date>.json")
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="orderflow-bench-") as folder:
-        report = uvloop.run(run(arguments.customers, arguments.seconds, Path(folder)))
-    show(report)
-    if arguments.save:
-        RESULTS.mkdir(exist_ok=True)
-        target = RESULTS / f"{datetime.now(UTC):%Y-%m-%d-%H%M}-order-to-cash.json"
-        target.write_text(json.dumps(document(report), indent=2) + "\n")
-    raise SystemExit(1 if report.audit else 0)
-
-
-if __name__ == "__main__":
-    main()
+@contextmanager
+def _environment(added: Mapping[str, str]) -> Iterator[None]:
+    """As `make run` is told about stores: by the environment, of this process and those it starts."""
+    before = dict(os.environ)
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)

@@ -1,12 +1,13 @@
-"""Server processes of the contestants: started, waited for, ended by their own pid."""
+"""Processes of the contestants: servers, started and ended by their own pid, and those that work and report."""
 
 import asyncio
+import json
 import os
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import httpx
 
@@ -14,12 +15,17 @@ from ops.broker import free_port
 from tests.support.waiting import wait_until
 
 READY_SECONDS: Final = 30.0
+WORK_SECONDS: Final = 120.0
 _UVICORN: Final = ("--http", "httptools", "--loop", "uvloop", "--ws", "none", "--no-access-log", "--no-server-header")
 """As the shop's services are served."""
 
 
 class ServerFailedError(Exception):
     """A server ended before it was told to."""
+
+
+class WorkFailedError(Exception):
+    """A contestant ended without doing all its work; nothing is reported then."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,29 @@ async def python_server(
             except TimeoutError:
                 process.kill()
                 await process.wait()
+
+
+async def measured(module: str, *arguments: str) -> dict[str, Any]:
+    """Run one of our modules as a process; the last line it prints, as JSON.
+
+    Raises:
+        WorkFailedError: it ended with an error.
+        TimeoutError: it did not end.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", module, *arguments), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    try:
+        async with asyncio.timeout(WORK_SECONDS):
+            out, err = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode:
+        raise WorkFailedError(f"{module} ended with {process.returncode}: {err.decode()[-1000:]}")
+    answer: dict[str, Any] = json.loads(out.splitlines()[-1])
+    return answer
 
 
 async def ready(url: str) -> None:

@@ -1,28 +1,24 @@
 """The race of the hops: each round fills the contestant's own queue, then times a process that works it off."""
 
-import asyncio
-import json
-import sys
 from dataclasses import dataclass
+from typing import Final
 from uuid import uuid4
 
 import aio_pika
 
 from bench.durability import count
 from bench.hop.work import QUEUE, TYPE_IN, counter_id, schema
+from bench.processes import WorkFailedError, measured
+from bench.publishing import persistent, publish_all
 from bench.rounds import Contestant, Row, Sample, interleaved
 from bench.servers import Node
 from bench.stores import Stores, make_tables
 from chassis.clock import SystemClock
-from contracts.envelope import Envelope, encode
+from contracts.envelope import Envelope
 from contracts.order import OrderCancelled
 
-FILL_AT_ONCE = 500
-ROUND_SECONDS = 120
-
-
-class HopFailedError(Exception):
-    """A contestant ended without doing all its work; nothing is reported then."""
+IN_BATCHES: Final = "hand-written, batches of 100"
+FASTSTREAM: Final = "FastStream + SQLAlchemy"
 
 
 async def fill(url: str, events: int) -> None:
@@ -30,9 +26,7 @@ async def fill(url: str, events: int) -> None:
     connection = await aio_pika.connect(url)
     async with connection:
         exchange = (await connection.channel(on_return_raises=True)).default_exchange
-        for begin in range(0, events, FILL_AT_ONCE):
-            numbers = range(begin, min(events, begin + FILL_AT_ONCE))
-            await asyncio.gather(*(exchange.publish(_message(number), QUEUE) for number in numbers))
+        await publish_all(exchange, ((_message(number), QUEUE) for number in range(events)))
 
 
 async def left_over(url: str) -> int:
@@ -58,32 +52,19 @@ class Hopper:
         """One round.
 
         Raises:
-            HopFailedError: the process failed, or rows or messages are missing or too many.
+            WorkFailedError: the process failed, or rows or messages are missing or too many.
         """
         await fill(self.url, self.events)
-        command = [sys.executable, "-m", self.module, self.url, self.store, str(self.events), *self.extra]
-        process = await asyncio.create_subprocess_exec(
-            *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-        )
-        try:
-            async with asyncio.timeout(ROUND_SECONDS):
-                out, err = await process.communicate()
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-        if process.returncode:
-            raise HopFailedError(f"{self.module} ended with {process.returncode}: {err.decode()[-1000:]}")
+        answer = await measured(self.module, self.url, self.store, str(self.events), *self.extra)
         self.done += self.events
         await self._check()
-        answer = json.loads(out.splitlines()[-1])
         return Sample(self.events, answer["seconds"], answer["cpu_seconds"], rss_mib=answer["rss_mib"])
 
     async def _check(self) -> None:
         handled = await count(self.store, "inbox"), await count(self.store, "ledger")
         left = await left_over(self.url)
         if handled != (self.done, self.done) or left:
-            raise HopFailedError(f"{self.module}: inbox and ledger {handled}, not {self.done}; {left} messages left")
+            raise WorkFailedError(f"{self.module}: inbox and ledger {handled}, not {self.done}; {left} messages left")
 
 
 async def race(node: Node, stores: Stores, rounds: int, scale: float, *, peers: bool = True) -> list[Row]:
@@ -96,13 +77,13 @@ async def race(node: Node, stores: Stores, rounds: int, scale: float, *, peers: 
         return Hopper(f"bench.hop.{module}", max(20, int(events * scale)), node.new_vhost(), store, extra)
 
     contestants = [
-        Contestant("hand-written, batches of 100", "floor", (await hopper("batch", "floor", 3000, "100")).once),
+        Contestant(IN_BATCHES, "floor", (await hopper("batch", "floor", 3000, "100")).once),
         Contestant("hand-written, one by one", "floor", (await hopper("single", "floor", 600, "1")).once),
         Contestant("the chassis", "ours", (await hopper("ours", "ours", 2500, by_hand=False)).once),
     ]
     if peers:
         peer = await hopper("faststream", "faststream_peer", 300)
-        contestants.append(Contestant("FastStream + SQLAlchemy", "peer", peer.once, note="no outbox"))
+        contestants.append(Contestant(FASTSTREAM, "peer", peer.once, note="no outbox"))
     return await interleaved("event hop", contestants, rounds)
 
 
@@ -124,9 +105,4 @@ def _message(number: int) -> aio_pika.Message:
         aggregateversion=1,
         data=event.model_dump(mode="json"),
     )
-    return aio_pika.Message(
-        encode(envelope),
-        message_id=str(envelope.id),
-        type=TYPE_IN,
-        delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
-    )
+    return persistent(envelope)

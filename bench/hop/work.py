@@ -59,10 +59,12 @@ class Stopwatch:
     def start(self) -> None:
         self._wall, self._cpu = time.perf_counter(), time.process_time()
 
-    def report(self) -> None:
+    def report(self, **found: int) -> None:
         times = {"seconds": time.perf_counter() - self._wall, "cpu_seconds": time.process_time() - self._cpu}
         pages = int(Path("/proc/self/statm").read_text().split()[1])
-        print(json.dumps({**times, "rss_mib": round(pages * os.sysconf("SC_PAGE_SIZE") / 2**20, 1)}), flush=True)
+        print(
+            json.dumps({**found, **times, "rss_mib": round(pages * os.sysconf("SC_PAGE_SIZE") / 2**20, 1)}), flush=True
+        )
 
 
 def outgoing(incoming: dict[str, object]) -> tuple[str, bytes]:

@@ -1,19 +1,25 @@
-"""The table's ratios, and what a round's samples come to."""
+"""The tables' ratios and targets, and what a round's samples come to."""
 
-from bench.report import ratios, table
+from typing import Any
+
+from bench.report import heading, ratios, table
 from bench.rounds import Contestant, Sample, summarised
+from bench.targets import targets_table
 
 
 async def _never() -> Sample:
     raise AssertionError("not run")
 
 
-def _document() -> dict[str, object]:
+def _document() -> dict[str, Any]:
     ours = summarised("hop", Contestant("us", "ours", _never), [Sample(100, 1, 0.1), Sample(100, 0.5, 0.2)])
     peer = summarised("hop", Contestant("them", "peer", _never), [Sample(50, 1, 0.1)])
     return {
         "at": "2026-01-01T00:00:00+00:00",
-        "cores": 2,
+        "commit": "abc1234",
+        "machine": {"cores": 2, "cpu": "Chip", "memory_gib": 4.0, "fsync_ms": 0.3, "loop_ms": 20.0},
+        "versions": {"python": "3.11.7", "faststream": None},
+        "cash": None,
         "load_before": (1.0, 1.0, 1.0),
         "load_after": (2.0, 1.0, 1.0),
         "stolen_percent": 0.0,
@@ -30,3 +36,21 @@ def test_the_table_shows_median_extremes_and_cpu() -> None:
     shown = table(_document())
     assert "| hop | us (ours) | 150 (100-200) |  |  | 1.50 |" in shown
     assert "3.0 times" in shown
+
+
+def test_the_heading_names_what_is_installed_only() -> None:
+    shown = heading(_document())
+    assert "python 3.11.7" in shown
+    assert "faststream" not in shown
+
+
+def test_a_target_is_told_when_it_was_measured_and_met_in_its_own_direction() -> None:
+    rows = [
+        {"work": "POST /orders", "role": "ours", "contestant": "order_svc", "rate": 1300.0, "p99_ms": 120.0},
+        {"work": "event hop", "role": "ours", "contestant": "the chassis", "rate": 1100.0},
+    ]
+    shown = targets_table({"rows": rows, "cash": None})
+    assert "| POST /orders | ≥ 1,200 /s | 1,300.0 /s | met |" in shown
+    assert "| POST /orders, p99 | ≤ 100 ms | 120.0 ms | **missed** |" in shown
+    assert "| event hop through the chassis | ≥ 1,200 /s | 1,100.0 /s | **missed** |" in shown
+    assert "placed to paid" not in shown

@@ -1,0 +1,50 @@
+"""The dated documents of `bench/results`: saved, found and read."""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+RESULTS: Final = Path(__file__).parent / "results"
+_PATTERN: Final = "*-bench.json"
+
+Document = Mapping[str, Any]
+
+
+class NoResultError(Exception):
+    """There is no such document; the message says where one was looked for."""
+
+
+def save(document: Document, folder: Path) -> Path:
+    """Write it under its date, in UTC; names sort by age."""
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"{datetime.fromisoformat(document['at']):%Y-%m-%d-%H%M%S}-bench.json"
+    target.write_text(json.dumps(document, indent=2) + "\n")
+    return target
+
+
+def load(path: Path) -> Document:
+    """
+    Raises:
+        NoResultError: it is not there, or no document of `make bench`.
+    """
+    try:
+        document: Document = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise NoResultError(f"{path} cannot be read: {error}") from error
+    if not isinstance(document, dict) or "rows" not in document:
+        raise NoResultError(f"{path} is no result of `make bench`")
+    return document
+
+
+def found(folder: Path = RESULTS) -> list[Path]:
+    """All of a folder, the newest last."""
+    return sorted(folder.glob(_PATTERN))
+
+
+def works(document: Document) -> frozenset[str]:
+    """What a document measured, and on which kind of store: only documents that share some can be compared."""
+    kind = document["store"].partition(",")[0]
+    rows = {f"{row['work']} on {kind}" for row in document["rows"]}
+    return frozenset(rows | {f"{phase['phase']} on {kind}" for phase in (document["cash"] or {}).get("phases", ())})
