@@ -47,7 +47,9 @@ def _run(config: Config, out: Path) -> Document:
     ):
         folder = Path(temporary) / "shop"
         folder.mkdir()
-        with supervised_shop(node, folder, pay_within=config.pay_within, stores=stores) as shop:
+        with supervised_shop(
+            node, folder, pay_within=config.pay_within, stores=stores, replicas=config.replicas
+        ) as shop:
             try:
                 return uvloop.run(run(config, shop, out))
             finally:
@@ -87,13 +89,17 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--pay-within", type=float, default=defaults.pay_within, help="deadline of the shop, seconds")
     parser.add_argument("--seed", type=int, default=defaults.seed)
     parser.add_argument("--store", choices=["sqlite", "postgresql"], default=defaults.store)
+    parser.add_argument("--replicas", type=int, default=defaults.replicas, help="processes of each service")
     parser.add_argument("--out", type=Path, default=None, help="folder of the report (.run/chaos/…)")
     return parser.parse_args(arguments)
 
 
 def _config(options: argparse.Namespace) -> Config:
     given = {name: value for name, value in vars(options).items() if name != "out"}
-    return Config(**given)
+    config = Config(**given)
+    if config.replicas > 1 and config.store == "sqlite":
+        raise SystemExit("Several processes of a service need --store postgresql: a SQLite file has one writer.")
+    return config
 
 
 def _in_short(document: Document) -> str:

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
+from itertools import cycle
 from typing import Any
 
 import httptools
@@ -20,11 +22,15 @@ class NoAnswerError(Exception):
 
 
 class Door:
-    """As many connections as there are requests at once; a closed one is not used again."""
+    """As many connections as there are requests at once; a closed one is not used again.
 
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._idle: list[Connection] = []
+    Behind it are one or more processes of the service. Requests go to each in turn, and on to the next where nobody is
+    there, as an edge does it.
+    """
+
+    def __init__(self, *urls: str) -> None:
+        self._idle: dict[str, list[Connection]] = {url: [] for url in urls}
+        self._turns = cycle(urls)
 
     async def ask(
         self,
@@ -38,10 +44,10 @@ class Door:
         """Send a request once.
 
         Raises:
-            RefusedError: it was not sent.
+            RefusedError: it was not sent: no process is there.
             NoAnswerError: it was sent and not answered within `seconds`.
         """
-        connection = await self._connection(seconds)
+        url, connection = await self._any_connection(seconds)
         try:
             async with asyncio.timeout(seconds):
                 answer = await connection.once(method, target, headers, body)
@@ -51,20 +57,30 @@ class Door:
         except asyncio.CancelledError:
             await connection.close()
             raise
-        self._idle.append(connection)
+        self._idle[url].append(connection)
         return answer
 
     async def close(self) -> None:
-        while self._idle:
-            await self._idle.pop().close()
+        for idle in self._idle.values():
+            while idle:
+                await idle.pop().close()
 
-    async def _connection(self, seconds: float) -> Connection:
-        while self._idle:
-            connection = self._idle.pop()
+    async def _any_connection(self, seconds: float) -> tuple[str, Connection]:
+        for _ in range(len(self._idle) - 1):
+            url = next(self._turns)
+            with suppress(RefusedError):
+                return url, await self._connection(url, seconds)
+        url = next(self._turns)
+        return url, await self._connection(url, seconds)
+
+    async def _connection(self, url: str, seconds: float) -> Connection:
+        idle = self._idle[url]
+        while idle:
+            connection = idle.pop()
             if not connection.stale:
                 return connection
             await connection.close()
-        connection = Connection(self._url)
+        connection = Connection(url)
         try:
             async with asyncio.timeout(seconds):
                 await connection.open()

@@ -72,6 +72,8 @@ class Config:
     products: int = 60
     pay_within: float = 180.0
     rest_seconds: float = 150.0
+    replicas: int = 1
+    """Processes of each service; more than one needs `store` to be PostgreSQL."""
     only: str = ""
     """Of faults that come one by one only those whose name has this in it."""
 

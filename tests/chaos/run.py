@@ -52,7 +52,7 @@ class _Run:
         self.journal = journal
         self.record = Record()
         self.rng = random.Random(config.seed)
-        self.doors = {service: Door(shop.url(service)) for service in SERVICES}
+        self.doors = {service: Door(*map(shop.url, shop.replicas(service))) for service in SERVICES}
         self.asker = Asker(self.doors, journal, self.record, self.rng)
         self.operator = Person(*OPERATOR, self.asker, self.record.watch)
         self.board = Board(self.doors["order"], self.operator, self.record.watch)

@@ -2,7 +2,6 @@
 
 import secrets
 import shutil
-import signal
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -30,8 +29,10 @@ class SupervisedShop(ShopProcesses):
         vhost: RabbitVhost,
         extra: Mapping[str, str] | None = None,
         stores: Mapping[str, str] | None = None,
+        *,
+        replicas: int = 1,
     ) -> None:
-        super().__init__(folder, vhost, extra, stores)
+        super().__init__(folder, vhost, extra, stores, replicas=replicas)
         self.restarts: Counter[str] = Counter()
 
     def management(self, timeout: float = 10.0) -> ManagementApi:
@@ -40,26 +41,22 @@ class SupervisedShop(ShopProcesses):
 
     def revive(self) -> list[str]:
         """Start again whoever died unasked; who that was."""
-        dead = [service for service, process in list(self._processes.items()) if process.poll() is not None]
-        for service in dead:
-            self.launch(service)
-            self.restarts[service] += 1
+        dead = [process for process, child in list(self._processes.items()) if child.poll() is not None]
+        for process in dead:
+            self.launch(process)
+            self.restarts[process] += 1
         return dead
 
-    def send(self, service: str, number: signal.Signals) -> None:
-        """A signal, if the process runs."""
-        process = self._processes.get(service)
-        if process is not None and process.poll() is None:
-            process.send_signal(number)
-
-    def stop_within(self, service: str) -> tuple[int, float]:
+    def stop_within(self, process: str) -> tuple[int, float]:
         """SIGTERM; exit status and seconds. The process is not revived."""
         begun = time.monotonic()
-        return self.stop(service), time.monotonic() - begun
+        return self.stop(process), time.monotonic() - begun
 
 
 @contextmanager
-def supervised_shop(node: RabbitNode, folder: Path, *, pay_within: float, stores: str = "") -> Iterator[SupervisedShop]:
+def supervised_shop(
+    node: RabbitNode, folder: Path, *, pay_within: float, stores: str = "", replicas: int = 1
+) -> Iterator[SupervisedShop]:
     """A ready shop in a virtual host of its own; `stores` is the URL of a PostgreSQL server, SQLite without it."""
     name = f"chaos-{secrets.token_hex(4)}"
     with node.management() as management:
@@ -67,15 +64,14 @@ def supervised_shop(node: RabbitNode, folder: Path, *, pay_within: float, stores
     vhost = RabbitVhost(node, name)
     vhost.make_durable()
     databases = {service: f"{stores}/chaos_{service}" for service in SERVICES} if stores else None
-    shop = SupervisedShop(folder, vhost, {"ORDER_PAYMENT_TIMEOUT_SECONDS": str(pay_within), **CHEAP_HASHES}, databases)
+    settings = {"ORDER_PAYMENT_TIMEOUT_SECONDS": str(pay_within), **CHEAP_HASHES}
+    shop = SupervisedShop(folder, vhost, settings, databases, replicas=replicas)
     try:
         shop.migrate()
         shop.start()
         shop.wait_ready()
         yield shop
     finally:
-        for service in SERVICES:
-            shop.send(service, signal.SIGCONT)
         shop.close()
         with node.management() as management:
             management.delete(f"vhosts/{name}")
@@ -84,5 +80,5 @@ def supervised_shop(node: RabbitNode, folder: Path, *, pay_within: float, stores
 def keep_logs(shop: SupervisedShop, target: Path) -> None:
     """Copy what the services printed to where the report is."""
     target.mkdir(parents=True, exist_ok=True)
-    for service in SERVICES:
-        shutil.copyfile(shop.folder / f"{service}.log", target / f"{service}.log")
+    for process in shop.ports:
+        shutil.copyfile(shop.folder / f"{process}.log", target / f"{process}.log")

@@ -4,12 +4,14 @@ import contextlib
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any, ClassVar
 from uuid import uuid4
 
 import httpx
 
 from ops.audit import HttpSource, Report, audit
+from ops.config import SERVICES
 from tests.e2e.processes import OPERATOR, ShopProcesses
 from tests.support.waiting import wait_until
 
@@ -31,15 +33,23 @@ class Shop:
         self.processes = processes
         self.http = http
         self._operator: dict[str, str] = {}
+        self._turns = {service: cycle(processes.replicas(service)) for service in SERVICES}
+
+    def url(self, service: str) -> str:
+        """The address of the service's next process, in turn."""
+        return self.processes.url(next(self._turns[service]))
 
     async def call(self, service: str, method: str, path: str, **request: Any) -> httpx.Response:
-        """One request, repeated until it is answered by something else than `come back later`."""
+        """One request, repeated until it is answered by something else than `come back later`.
+
+        Of several processes of the service each is asked in turn.
+        """
         answer: httpx.Response | None = None
 
         async def answered() -> bool:
             nonlocal answer
             try:
-                answer = await self.http.request(method, f"{self.processes.url(service)}{path}", **request)
+                answer = await self.http.request(method, f"{self.url(service)}{path}", **request)
             except httpx.TransportError:
                 return False
             return answer.status_code not in self.come_back
