@@ -1,8 +1,10 @@
 """Who may relay: one process per store. Losing the lead mid-window costs duplicates, never losses."""
 
 import fcntl
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Any, Final, Protocol
 
 import sqlalchemy as sa
 import structlog
@@ -12,12 +14,30 @@ from chassis.db import Store
 
 log = structlog.get_logger()
 
+LOST_AFTER_MS: Final = 10_000
+"""A leader that says nothing for this long (frozen, or cut off from the store) loses the lead. Longer than a window of
+publishes may take, which is five seconds."""
+TRY_EVERY_SECONDS: Final = 0.5
+"""How often somebody who does not lead asks for the lead, however often they are woken."""
+
 
 class Leadership(Protocol):
     """Held by at most one process at a time."""
 
+    on_called: Callable[[], None]
+    """Called in the process that leads when another one has something for it to do."""
+
+    @property
+    def leads(self) -> bool:
+        """Whether we led when last asked."""
+        ...
+
     async def hold(self) -> bool:
         """Whether we lead now; tries to take the lead if nobody has it."""
+        ...
+
+    async def call(self) -> None:
+        """Tell the process that leads that there is something to do. A hint: it may get lost."""
         ...
 
     async def release(self) -> None: ...
@@ -35,8 +55,13 @@ class FileLeadership:
     """`flock` on a file: the kernel drops it when the process dies, however it dies."""
 
     def __init__(self, path: Path) -> None:
+        self.on_called: Callable[[], None] = lambda: None
         self._path = path
         self._file: IO[bytes] | None = None
+
+    @property
+    def leads(self) -> bool:
+        return self._file is not None
 
     async def hold(self) -> bool:
         if self._file is not None:
@@ -50,6 +75,9 @@ class FileLeadership:
         self._file = file
         return True
 
+    async def call(self) -> None:
+        """A SQLite file has one process that works; whoever else is there waits for its end."""
+
     async def release(self) -> None:
         if self._file is not None:
             self._file.close()
@@ -60,46 +88,69 @@ class AdvisoryLeadership:
     """A session advisory lock on a connection of its own; the server drops it with the connection.
 
     Session locks stack and an open transaction would hold back vacuum, so the lock is taken once, in autocommit mode,
-    and the connection only pings afterwards.
+    and the connection only pings afterwards. The server ends a session that is silent for `LOST_AFTER_MS`: the
+    connection of a frozen process stays open, and would keep the lock for as long.
     """
 
     def __init__(self, store: Store, name: str) -> None:
+        self.on_called: Callable[[], None] = lambda: None
         self._engine = store.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._name = name
         self._connection: AsyncConnection | None = None
+        self._leads = False
+        self._tried = float("-inf")
+
+    @property
+    def leads(self) -> bool:
+        return self._leads
 
     async def hold(self) -> bool:
         try:
-            if self._connection is not None:
+            if self._leads and self._connection is not None:
                 await self._connection.execute(sa.text("SELECT 1"))
-                return True
-            return await self._take()
+            elif time.monotonic() - self._tried >= TRY_EVERY_SECONDS:
+                await self._take()
         except (sa.exc.DBAPIError, OSError) as error:
             log.warning("leadership.lost", name=self._name, error=type(error).__name__)
             await self._drop()
-            return False
+        return self._leads
+
+    async def call(self) -> None:
+        if self._connection is None:
+            return
+        try:
+            await self._connection.execute(sa.select(sa.func.pg_notify(self._name, "")))
+        except (sa.exc.DBAPIError, OSError) as error:
+            log.warning("leadership.not_called", name=self._name, error=type(error).__name__)
+            await self._drop()
 
     async def release(self) -> None:
         await self._drop()
 
-    async def _take(self) -> bool:
-        connection = await self._engine.connect()
-        key = sa.func.hashtextextended(self._name, 0)
-        try:
-            leads = bool((await connection.execute(sa.select(sa.func.pg_try_advisory_lock(key)))).scalar())
-        except BaseException:
-            # The server may have given us the lock before the answer was lost: only ending the session gives it back.
-            await connection.invalidate()
-            await connection.close()
-            raise
-        if leads:
-            self._connection = connection
-        else:
-            await connection.close()
-        return leads
+    async def _take(self) -> None:
+        """Ask for the lock. Should the answer get lost, `hold` ends the session: only that surely gives it back."""
+        self._tried = time.monotonic()
+        if self._connection is None:
+            self._connection = await self._engine.connect()
+            await self._connection.execute(_END_WHEN_SILENT, {"after": f"{LOST_AFTER_MS}ms"})
+        lock = sa.select(sa.func.pg_try_advisory_lock(sa.func.hashtextextended(self._name, 0)))
+        if bool((await self._connection.execute(lock)).scalar()):
+            driver: Any = (await self._connection.get_raw_connection()).driver_connection
+            await driver.add_listener(self._name, self._called)
+            self._leads = True
+
+    def _called(self, *_: object) -> None:
+        self.on_called()
 
     async def _drop(self) -> None:
+        self._leads = False
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.invalidate()
             await connection.close()
+
+
+_END_WHEN_SILENT: Final = sa.text(
+    "SELECT set_config('idle_session_timeout', :after, false)"
+    " WHERE current_setting('server_version_num')::int >= 140000"  # older ones do not know it
+)

@@ -69,6 +69,7 @@ class Relay:
         self._writer = writer
         self._transport = transport
         self._leadership = leadership
+        leadership.on_called = self.wake
         self._rng = rng
         self._clock = clock
         self._observer = observer
@@ -90,8 +91,13 @@ class Relay:
         )
 
     def wake(self) -> None:
-        """There may be something to publish; called after each commit that emitted events."""
+        """There may be something to publish; called after each commit that emitted events, in any process."""
         self._wake.set()
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process is the one that publishes."""
+        return self._leadership.leads
 
     async def start(self) -> None:
         self._stopping = False
@@ -109,7 +115,7 @@ class Relay:
 
     async def run_once(self) -> bool:
         """Publish one window of due events and mark what was confirmed; True if it made progress."""
-        progress = await self._publish_window()
+        progress = await self._leadership.hold() and await self._publish_window()
         await self._marked()
         return progress
 
@@ -126,9 +132,13 @@ class Relay:
     async def _run(self) -> None:
         failures = 0
         while not self._stopping:
+            woken = self._wake.is_set()
             self._wake.clear()
             try:
-                if await self._publish_window():
+                if not await self._leadership.hold():
+                    if woken:
+                        await self._leadership.call()
+                elif await self._publish_window():
                     failures = 0
                     continue
             except Exception:
@@ -143,8 +153,6 @@ class Relay:
 
     async def _publish_window(self) -> bool:
         """One window of due events, published and confirmed; the marks follow while the next window is on its way."""
-        if not await self._leadership.hold():
-            return False
         self._begin_marking()  # of what could not be marked before
         sent = frozenset(self._confirmed)  # as it is before we look: a mark may be committed while the rows come
         rows = await self._reader.all(self._pending, {"now": self._clock.now()})

@@ -51,6 +51,7 @@ class Metrics(Observer):
         self._outbox_depth = self._gauge("outbox_pending", "Events committed and not yet confirmed by the broker.")
         self._outbox_age = self._gauge("outbox_oldest_age_seconds", "Age of the oldest of them.")
         self._outbox_parked_rows = self._gauge("outbox_parked_rows", "Outbox rows that wait for an operator now.")
+        self._leads = self._gauge("relay_leads", "1 while this process is the one that publishes its service's events.")
         self._waiting = self._gauge("writer_waiting_jobs", "Jobs that wait for a transaction.")
         self._connected = self._gauge("broker_connected", "1 while the publishing connection is up.")
         self._live = self._gauge("consumer_live", "1 while the broker knows our consumer.")
@@ -116,6 +117,7 @@ class Metrics(Observer):
         self._reconnects.inc(max(0, health.reconnects - self._reconnects_seen))
         self._reconnects_seen = health.reconnects
         self._live.set(runtime.consumer.live)
+        self._leads.set(runtime.relay.leads)
         self._waiting.set(runtime.writer.waiting)
         for figure in runtime.figures:
             gauge = self.declare(figure)

@@ -150,8 +150,16 @@ class SimReader:
 class Alone:
     """The leadership of a relay that has no rival: one process per service, and its predecessor is dead."""
 
+    leads = True
+
+    def __init__(self) -> None:
+        self.on_called: Callable[[], None] = lambda: None
+
     async def hold(self) -> bool:
         return True
+
+    async def call(self) -> None:
+        """There is nobody else."""
 
     async def release(self) -> None:
         """Nobody waits for it."""

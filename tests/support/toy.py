@@ -1,6 +1,7 @@
 """A service of one table, to test the chassis with: counters that events and commands add to."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -9,10 +10,13 @@ import sqlalchemy as sa
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from chassis.clock import Clock
 from chassis.consumer import Subscriptions
-from chassis.db import NAMING_CONVENTION
-from chassis.runtime import ServiceDefinition
+from chassis.db import NAMING_CONVENTION, Store
+from chassis.ids import Uuid7
+from chassis.runtime import Environment, Runtime, ServiceDefinition
 from chassis.seedwork import AggregateRoot, DomainError, ErrorKind
+from chassis.transport.memory import MemoryBroker, MemoryTransport
 from chassis.unit_of_work import Repository, RuntimeTables, Transaction, UnitOfWork, runtime_tables
 from contracts.order import OrderCancelled, OrderFulfilled
 
@@ -101,3 +105,23 @@ async def create_tables(url: str) -> None:
     async with engine.begin() as connection:
         await connection.run_sync(metadata.create_all)
     await engine.dispose()
+
+
+@asynccontextmanager
+async def another_process(
+    store_url: str, clock: Clock, broker: MemoryBroker, name: str = "order"
+) -> AsyncIterator[Runtime[ToyUnitOfWork]]:
+    """One more runtime of the toy on the same store, as another process has one; its relay does not work yet."""
+    environment = Environment(
+        store=Store(store_url), transport=MemoryTransport(broker, name), clock=clock, ids=Uuid7(clock)
+    )
+    runtime = Runtime(toy_service(name), environment)
+    await runtime.writer.start()
+    await runtime.transport.start()
+    try:
+        yield runtime
+    finally:
+        await runtime.relay.stop()
+        await runtime.transport.stop()
+        await runtime.writer.stop()
+        await runtime.store.close()
