@@ -84,7 +84,10 @@ class IdempotencyLog:
         self._changed: set[tuple[UUID, str, str]] = set()
 
     async def preload(self, requests: Iterable[IdempotentRequest]) -> None:
-        """Look up the keys of a batch in one query."""
+        """Look up the keys of a batch in one query.
+
+        Their rows are locked, in the order of the keys: the request may be here and in another process at once.
+        """
         scopes = {request.scope for request in requests} - self._known.keys()
         if not scopes:
             return
@@ -201,7 +204,8 @@ class _Entry:
 @cache
 def _select_scopes(t: sa.Table) -> sa.Select[Any]:
     scope = sa.tuple_(t.c.user_id, t.c.route, t.c.key)
-    return sa.select(t).where(scope.in_(sa.bindparam("scopes", expanding=True)))
+    wanted = scope.in_(sa.bindparam("scopes", expanding=True))
+    return sa.select(t).where(wanted).order_by(t.c.user_id, t.c.route, t.c.key).with_for_update()
 
 
 @cache

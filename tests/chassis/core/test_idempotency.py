@@ -9,9 +9,10 @@ import pytest
 from chassis.idempotency import LEASE, IdempotentRequest, Interrupted, StoredResponse
 from chassis.runtime import Runtime
 from chassis.seedwork import DomainError
+from chassis.transport.memory import MemoryBroker
 from chassis.writer import Writer
 from tests.support.clocks import ManualClock
-from tests.support.toy import Add, ToyUnitOfWork, add
+from tests.support.toy import Add, ToyUnitOfWork, add, another_process
 
 
 def a_request(*, key: str = "k1", fingerprint: str = "f", user_id: UUID | None = None) -> IdempotentRequest:
@@ -91,3 +92,32 @@ async def test_an_unfinished_request_is_in_progress_then_resumed_never_restarted
     known = await runtime.writer.execute(look, None)
     assert isinstance(known, StoredResponse)
     assert known.body == respond(1).body
+
+
+async def test_an_interrupted_request_is_resumed_by_one_process_only(
+    runtime: Runtime[ToyUnitOfWork], clock: ManualClock, store_url: str, broker: MemoryBroker
+) -> None:
+    request, resource, in_between = a_request(), uuid4(), asyncio.Event()
+
+    async def begin(command: None, uow: ToyUnitOfWork) -> None:
+        uow.idempotency.begin(request, resource, uow.now)
+
+    async def look(command: None, uow: ToyUnitOfWork) -> StoredResponse | Interrupted | None:
+        return await uow.idempotency.find(request, uow.now)
+
+    async def look_long(command: None, uow: ToyUnitOfWork) -> StoredResponse | Interrupted | None:
+        found = await uow.idempotency.find(request, uow.now)
+        await in_between.wait()
+        return found
+
+    await runtime.writer.execute(begin, None)
+    clock.advance(LEASE + timedelta(seconds=1))
+    async with another_process(store_url, clock, broker) as other:
+        first = asyncio.create_task(runtime.writer.execute(look_long, None))
+        second = asyncio.create_task(other.writer.execute(look, None))
+        await asyncio.wait({second}, timeout=0.2)  # time to do the wrong thing; the right one waits for the first
+        in_between.set()
+        assert await first == Interrupted(resource)
+        with pytest.raises(DomainError) as refusal:
+            await second
+    assert refusal.value.code == "idempotency-in-progress"
