@@ -4,6 +4,7 @@ import asyncio
 import importlib.util
 import logging
 from pathlib import Path
+from typing import Final
 
 import sqlalchemy as sa
 from alembic import command, context
@@ -83,9 +84,15 @@ def _sqlite_engine(url: str) -> sa.Engine:
 async def _upgrade_async(url: str, metadata: sa.MetaData) -> None:
     engine = create_async_engine(url, poolclass=NullPool)
     async with engine.connect() as connection:
+        await connection.execute(_LOCK)  # until the connection ends: each revision is a transaction of its own
+        await connection.commit()
         await connection.run_sync(_upgrade, metadata)
         await connection.commit()
     await engine.dispose()
+
+
+_LOCK: Final = sa.text("SELECT pg_advisory_lock(hashtextextended('migrate', 0))")
+"""One process after the other: every instance may migrate when it starts, and all but the first find nothing to do."""
 
 
 def _upgrade(connection: sa.Connection, metadata: sa.MetaData) -> None:

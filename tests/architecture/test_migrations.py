@@ -1,6 +1,9 @@
 """Each service's migrations make exactly the tables its code uses, and take them away again."""
 
 import asyncio
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
@@ -67,3 +70,13 @@ def checks(metadata: sa.MetaData, connection: sa.Connection) -> dict[str, set[st
         table.name: {str(check["name"]) for check in inspector.get_check_constraints(table.name)}
         for table in metadata.sorted_tables
     }
+
+
+async def test_processes_that_migrate_at_the_same_time_do_not_disturb_each_other(store_url: str) -> None:
+    environment = {**os.environ, "PAYMENT_DATABASE_URL": store_url}
+    command_line = [sys.executable, "-m", "payment_svc", "migrate"]
+    processes = [
+        await asyncio.create_subprocess_exec(*command_line, env=environment, stderr=subprocess.PIPE) for _ in range(3)
+    ]
+    told = [(await process.communicate())[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0], told
