@@ -25,6 +25,8 @@ from chassis.sessions import PostgresSession, SqliteSession, WriteSession, sqlit
 
 BUSY_TIMEOUT_MS = 5_000
 READ_THREADS = 2
+SILENT_AFTER_MS: Final = 10_000
+"""How long PostgreSQL waits for the next statement of a transaction: a frozen process must not keep its rows locked."""
 WRITE_PRAGMAS: Final = {"journal_mode": "WAL", "synchronous": "FULL", "foreign_keys": "ON"}
 
 NAMING_CONVENTION = {
@@ -88,7 +90,14 @@ class Store:
                 self._sqlite = sqlite_write_engine(self.url, self._prepare)
                 self.reader: Reader = SqliteReader(self.url)
             case "postgresql":
-                self.engine = create_async_engine(self.url, pool_size=4, max_overflow=4, pool_pre_ping=True)
+                settings = {"idle_in_transaction_session_timeout": str(SILENT_AFTER_MS)}
+                self.engine = create_async_engine(
+                    self.url,
+                    pool_size=4,
+                    max_overflow=4,
+                    pool_pre_ping=True,
+                    connect_args={"server_settings": settings},
+                )
                 self.reader = EngineReader(self.engine)
             case other:
                 raise ValueError(f"unsupported database {other!r}: use sqlite+aiosqlite or postgresql+asyncpg")

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from chassis import sessions
+from chassis import db, sessions
 from chassis.db import Store
 from chassis.sessions import SqliteSession, is_store_trouble, sqlite_write_engine
 from tests.support.toy import create_tables, notes
@@ -155,3 +155,26 @@ async def test_a_commit_that_python_refuses_is_an_error_like_sqlites_own(store: 
             pass
     await session.close()
     await store.close()
+
+
+@pytest.mark.parametrize("store_url", [pytest.param("postgresql", marks=pytest.mark.postgres)], indirect=True)
+async def test_rows_of_a_process_that_froze_in_a_transaction_are_free_after_a_while(
+    store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(db, "SILENT_AFTER_MS", 200)
+    await create_tables(store_url)
+    stores = Store(store_url), Store(store_url)
+    frozen, other = [await store.open_session() for store in stores]
+    async with other.transaction() as connection:
+        await connection.execute(notes.insert().values(text="there"))
+    held = frozen.transaction()
+    await (await held.__aenter__()).execute(sa.select(notes).with_for_update())
+    async with asyncio.timeout(20), other.transaction() as connection:
+        changed = await connection.execute(notes.update().values(text="changed"))
+    assert changed.rowcount == 1
+    with pytest.raises(DBAPIError) as lost:
+        await held.__aexit__(None, None, None)
+    assert is_store_trouble(lost.value)
+    for session, store in zip((frozen, other), stores, strict=True):
+        await session.close()
+        await store.close()
