@@ -1,6 +1,5 @@
 """Reads for GET: one statement each, no aggregate, no transaction."""
 
-from functools import cache
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -8,33 +7,20 @@ from sqlalchemy.engine import RowMapping
 
 from catalog_svc.cursors import decode_cursor, encode_cursor
 from catalog_svc.domain.product import ProductStatus
-from catalog_svc.schemas import Categories, CategoryCount, ProductPage, ProductQuery, ProductView, Sort
-from catalog_svc.search import contains_pattern
+from catalog_svc.listing import COLUMNS, counting, fewest, page_statement, parameters_of, shape_of
+from catalog_svc.schemas import Categories, CategoryCount, ProductPage, ProductQuery, ProductView
 from catalog_svc.tables import products, stock
 from chassis.db import Reader
 from chassis.seedwork import NotFoundError
 
 _p = products.c
-_AVAILABLE: Final = (stock.c.on_hand - stock.c.reserved).label("available")
-_COLUMNS: Final = (
-    *(_p.sku, _p.title, _p.author, _p.category, _p.description),
-    *(_p.price_amount, _p.price_currency, _p.version, _p.status),
-    _AVAILABLE,
-)
-_DETAIL: Final = sa.select(*_COLUMNS).join_from(products, stock).where(_p.sku == sa.bindparam("sku"))
+DETAIL: Final = sa.select(*COLUMNS).join_from(products, stock).where(_p.sku == sa.bindparam("sku"))
 _CATEGORIES: Final = (
     sa.select(_p.category, sa.func.count().label("products"))
     .where(_p.status == ProductStatus.LISTED.value)
     .group_by(_p.category)
     .order_by(_p.category)
 )
-_SORT_KEYS: Final[dict[Sort, sa.Column[Any]]] = {
-    Sort.TITLE: _p.sort_title,
-    Sort.CHEAPEST: _p.price_amount,
-    Sort.DEAREST: _p.price_amount,
-    Sort.NEWEST: _p.listed_at,
-}
-_DESCENDING: Final = {Sort.DEAREST, Sort.NEWEST}
 
 
 async def product(reader: Reader, sku: str) -> ProductView:
@@ -43,7 +29,7 @@ async def product(reader: Reader, sku: str) -> ProductView:
     Raises:
         NotFoundError: there is none.
     """
-    row = await reader.first(_DETAIL, {"sku": sku})
+    row = await reader.first(DETAIL, {"sku": sku})
     if row is None:
         raise NotFoundError("product")
     return _view(row)
@@ -55,17 +41,14 @@ async def product_page(reader: Reader, query: ProductQuery) -> ProductPage:
     Raises:
         BadCursorError: the cursor belongs to another sort or filter.
     """
-    parameters: dict[str, Any] = {
-        "pattern": contains_pattern(query.q) if query.q else None,
-        "category": query.category or None,
-        "min_price": query.min_price,
-        "max_price": query.max_price,
-    }
+    parameters: dict[str, Any] = parameters_of(query)
     if query.cursor is not None:
         parameters["after"], parameters["after_sku"] = decode_cursor(query, query.cursor)
-    given = {name: value for name, value in parameters.items() if value is not None}
-    statement = _list_statement(query.sort, query.in_stock, frozenset(given))
-    rows = await reader.all(statement, {**given, "rows": query.limit + 1})
+    shape = shape_of(query)
+    count = counting(query.sort, shape)
+    found = {row["source"]: row["found"] for row in await reader.all(count, parameters)} if count is not None else {}
+    statement = page_statement(query.sort, shape, fewest(found))
+    rows = await reader.all(statement, {**parameters, "rows": query.limit + 1})
     shown = rows[: query.limit]
     more = len(rows) > query.limit
     next_cursor = encode_cursor(query, (shown[-1]["sort_key"], shown[-1]["sku"])) if more else None
@@ -76,29 +59,6 @@ async def categories(reader: Reader) -> Categories:
     """The categories of listed products, by name."""
     rows = await reader.all(_CATEGORIES)
     return Categories(items=[CategoryCount(name=row["category"], count=row["products"]) for row in rows])
-
-
-@cache
-def _list_statement(sort: Sort, in_stock: bool | None, given: frozenset[str]) -> sa.Select[Any]:
-    """The statement for one shape of query. The key is compared as a row value, which an index can seek."""
-    key = _SORT_KEYS[sort]
-    descending = sort in _DESCENDING
-    filters = {
-        "pattern": _p.search_text.like(sa.bindparam("pattern"), escape="\\"),
-        "category": _p.category == sa.bindparam("category"),
-        "min_price": _p.price_amount >= sa.bindparam("min_price"),
-        "max_price": _p.price_amount <= sa.bindparam("max_price"),
-    }
-    statement = sa.select(*_COLUMNS, key.label("sort_key")).join_from(products, stock)
-    statement = statement.where(_p.status == ProductStatus.LISTED.value)
-    statement = statement.where(*(condition for name, condition in filters.items() if name in given))
-    if in_stock is not None:
-        statement = statement.where(_AVAILABLE.element > 0 if in_stock else _AVAILABLE.element == 0)
-    if "after" in given:
-        here, last = sa.tuple_(key, _p.sku), sa.tuple_(sa.bindparam("after", type_=key.type), sa.bindparam("after_sku"))
-        statement = statement.where(here < last if descending else here > last)
-    order = (key.desc(), _p.sku.desc()) if descending else (key, _p.sku)
-    return statement.order_by(*order).limit(sa.bindparam("rows"))
 
 
 def _view(row: RowMapping) -> ProductView:

@@ -51,7 +51,11 @@ products = sa.Table(
     sa.Index("ix_products_by_price", "status", "price_amount", "sku"),
     sa.Index("ix_products_by_age", "status", "listed_at", "sku"),
     sa.Index("ix_products_by_category", "status", "category", "sort_title", "sku"),
+    sa.Index("ix_products_by_category_price", "status", "category", "price_amount", "sku"),
+    sa.Index("ix_products_by_category_age", "status", "category", "listed_at", "sku"),
 )
+
+_SOLD_OUT = sa.text("on_hand = reserved")
 
 stock = sa.Table(
     "stock",
@@ -67,6 +71,7 @@ stock = sa.Table(
     sa.CheckConstraint("on_hand >= reserved", name="never_oversold"),
     sa.CheckConstraint("sold >= 0", name="sold"),
     sa.CheckConstraint("on_hand + sold = received", name="nothing_lost"),
+    sa.Index("ix_stock_sold_out", "sku", sqlite_where=_SOLD_OUT, postgresql_where=_SOLD_OUT),
 )
 
 _stored_states = [state.value for state in ReservationState if state is not ReservationState.UNKNOWN]
