@@ -10,7 +10,7 @@ SEEDS ?= 2000
 FROM ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast test-power failpoints race payments chaos simulate check format types layers bench docs lock definitions clean
+.PHONY: help run test test-again test-fast test-power failpoints race payments chaos simulate check format types layers bench docs lock definitions clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ run: .venv/run $(if $(filter otlp,$(TRACES)),.venv/otel) ## Start the shop: brok
 test: .venv/dev ## Run every test, on SQLite and PostgreSQL, in memory and on a real RabbitMQ
 	@$(BIN)/python -m ops.install
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -q
+
+test-again: .venv/dev ## Run what failed in the last run once more, by itself (up to three tests)
+	@$(BIN)/python -m tests.again
 
 test-fast: .venv/dev ## Run the tests that need no server and are not exhaustive (about a minute)
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -q -m "not rabbit and not postgres and not e2e and not strace and not browser and not exhaustive"
