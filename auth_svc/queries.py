@@ -20,7 +20,8 @@ _BY_EMAIL: Final = sa.select(users).where(users.c.email == sa.bindparam("email")
 
 async def candidate(reader: Reader, email: str) -> RowMapping | None:
     """`id` and `password_hash` of the account with this (normalized) address."""
-    return await reader.first(_CANDIDATE, {"email": email})
+    rows = await reader.by_key(_CANDIDATE, {"email": email})
+    return rows[0] if rows else None
 
 
 async def user(reader: Reader, user_id: UUID) -> RowMapping:
@@ -29,15 +30,15 @@ async def user(reader: Reader, user_id: UUID) -> RowMapping:
     Raises:
         NotFoundError: there is none, or it is erased.
     """
-    row = await reader.first(_USER, {"user_id": user_id})
-    if row is None:
+    rows = await reader.by_key(_USER, {"user_id": user_id})
+    if not rows:
         raise NotFoundError("user")
-    return row
+    return rows[0]
 
 
 async def find_by_email(reader: Reader, email: str) -> list[Me]:
     """The account with this (normalized) address, for an operator."""
-    return [me(row) for row in await reader.all(_BY_EMAIL, {"email": email})]
+    return [me(row) for row in await reader.by_key(_BY_EMAIL, {"email": email})]
 
 
 def me(row: RowMapping) -> Me:

@@ -17,6 +17,7 @@ from typing import Any, Final, Protocol
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Dialect, RowMapping, make_url
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 from sqlalchemy.types import TypeDecorator
@@ -70,6 +71,10 @@ class Reader(Protocol):
     async def first(
         self, statement: sa.Executable, parameters: Mapping[str, Any] | None = None
     ) -> RowMapping | None: ...
+
+    async def by_key(self, statement: sa.Executable, parameters: Mapping[str, Any]) -> Sequence[RowMapping]:
+        """A handful of rows that an index leads to: what costs less than to have it done elsewhere."""
+        ...
 
     async def close(self) -> None: ...
 
@@ -142,7 +147,8 @@ class SqliteReader:
     """Runs each query in one hop to a worker thread, on that thread's own synchronous connection.
 
     An async driver pays a thread hop per cursor call; a point read is four of them. One hop for the whole query was
-    measured 2.7 times faster.
+    measured 2.7 times faster. A read by key takes microseconds and no hop at all: two threads that want the interpreter
+    at the same time cost more than the read.
     """
 
     def __init__(self, url: URL, threads: int = READ_THREADS) -> None:
@@ -156,6 +162,7 @@ class SqliteReader:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="reader")
         self._local = threading.local()
         self._connections: list[sa.Connection] = []
+        self._inline: sa.Connection | None = None
 
     async def all(self, statement: sa.Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[RowMapping]:
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._query, statement, parameters)
@@ -164,10 +171,21 @@ class SqliteReader:
         rows = await self.all(statement, parameters)
         return rows[0] if rows else None
 
+    async def by_key(self, statement: sa.Executable, parameters: Mapping[str, Any]) -> Sequence[RowMapping]:
+        try:
+            if self._inline is None:
+                self._inline = self._engine.connect()
+                self._inline.exec_driver_sql("PRAGMA busy_timeout=0")  # a wait would be the event loop's
+            return self._inline.execute(statement, parameters).mappings().all()
+        except OperationalError:  # locked for the moment, or in trouble: the thread may wait, and says what is wrong
+            return await self.all(statement, parameters)
+
     async def close(self) -> None:
         self._pool.shutdown(wait=True)
         for connection in self._connections:
             connection.close()
+        if self._inline is not None:
+            self._inline.close()
         self._engine.dispose()
 
     def _query(self, statement: sa.Executable, parameters: Mapping[str, Any] | None) -> Sequence[RowMapping]:
@@ -194,6 +212,9 @@ class EngineReader:
     async def first(self, statement: sa.Executable, parameters: Mapping[str, Any] | None = None) -> RowMapping | None:
         rows = await self.all(statement, parameters)
         return rows[0] if rows else None
+
+    async def by_key(self, statement: sa.Executable, parameters: Mapping[str, Any]) -> Sequence[RowMapping]:
+        return await self.all(statement, parameters)
 
     async def close(self) -> None:
         """Nothing of its own to close: the pool is the store's."""

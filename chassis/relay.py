@@ -155,7 +155,7 @@ class Relay:
         """One window of due events, published and confirmed; the marks follow while the next window is on its way."""
         self._begin_marking()  # of what could not be marked before
         sent = frozenset(self._confirmed)  # as it is before we look: a mark may be committed while the rows come
-        rows = await self._reader.all(self._pending, {"now": self._clock.now()})
+        rows = await self._reader.by_key(self._pending, {"now": self._clock.now()})
         window = _first_of_each_aggregate([row for row in rows if row["id"] not in sent])
         if not window:
             if len(rows) < SELECT_LIMIT:

@@ -39,10 +39,10 @@ async def find_order(reader: Reader, order_id: UUID, user_id: UUID | None) -> Or
     Raises:
         NotFoundError: there is none, or it is another user's.
     """
-    row = await reader.first(_ONE, {"id": order_id})
-    if row is None or user_id not in {None, row["user_id"]}:
+    rows = await reader.by_key(_ONE, {"id": order_id})
+    if not rows or user_id not in {None, rows[0]["user_id"]}:
         raise NotFoundError("order")
-    return order_view(order_of(row))
+    return order_view(order_of(rows[0]))
 
 
 async def list_orders(reader: Reader, wanted: OrderFilter) -> OrderPage:
@@ -66,7 +66,7 @@ async def list_orders(reader: Reader, wanted: OrderFilter) -> OrderPage:
 
 async def timeline_of(reader: Reader, order_id: UUID, after: int = 0) -> list[TimelineEntryView]:
     """What happened to an order since entry `after`, oldest first. Check first that the reader may see it."""
-    rows = await reader.all(_ENTRIES, {"order_id": order_id, "after": after})
+    rows = await reader.by_key(_ENTRIES, {"order_id": order_id, "after": after})
     return [
         TimelineEntryView(
             seq=row["seq"],

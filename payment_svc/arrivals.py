@@ -85,7 +85,7 @@ class Arrivals:
                     self._settle(wanted, error)
 
     async def _look(self, order_ids: list[UUID]) -> set[_Wanted]:
-        rows = await self._reader.all(_KNOWN, {"order_ids": order_ids})
+        rows = await self._reader.by_key(_KNOWN, {"order_ids": order_ids})
         return {(row["order_id"], row["user_id"]) for row in rows}
 
     def _settle(self, wanted: _Wanted, error: Exception | None) -> None:

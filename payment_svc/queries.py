@@ -36,15 +36,15 @@ async def payment_by_id(reader: Reader, payment_id: UUID, principal: Principal) 
     Raises:
         NotFoundError: to anybody else, as if there were none.
     """
-    row = await reader.first(_PAYMENT, {"payment_id": payment_id})
-    if row is None or not _may_see(row, principal):
+    rows = await reader.by_key(_PAYMENT, {"payment_id": payment_id})
+    if not rows or not _may_see(rows[0], principal):
         raise NotFoundError("payment")
-    return (await _answers(reader, [row]))[0]
+    return (await _answers(reader, rows))[0]
 
 
 async def payments_of_order(reader: Reader, order_id: UUID, principal: Principal) -> PaymentList:
     """The latest attempts to pay an order, oldest first; none for an order that is unknown or somebody else's."""
-    rows = await reader.all(_OF_ORDER, {"order_id": order_id})
+    rows = await reader.by_key(_OF_ORDER, {"order_id": order_id})
     visible = [row for row in reversed(rows) if _may_see(row, principal)]
     return PaymentList(items=await _answers(reader, visible))
 
@@ -56,6 +56,6 @@ def _may_see(row: RowMapping, principal: Principal) -> bool:
 async def _answers(reader: Reader, rows: Sequence[RowMapping]) -> list[PaymentAnswer]:
     made: dict[UUID, list[RefundAnswer]] = {}
     if any(row["captured_amount"] for row in rows):
-        for row in await reader.all(_REFUNDS, {"payment_ids": [row["id"] for row in rows]}):
+        for row in await reader.by_key(_REFUNDS, {"payment_ids": [row["id"] for row in rows]}):
             made.setdefault(row["payment_id"], []).append(RefundAnswer.of(refund_of_row(row)))
     return [PaymentAnswer.of(payment_of_row(row), made.get(row["id"], [])) for row in rows]

@@ -32,6 +32,9 @@ class Shelf:
         found = [order_id for order_id in wanted if order_id in self.orders] if self.looks > self.looks_before else []
         return [{"order_id": order_id, "user_id": self.orders[order_id]} for order_id in found]
 
+    async def by_key(self, statement: sa.Executable, parameters: Mapping[str, Any]) -> Sequence[Any]:
+        return await self.all(statement, parameters)
+
     async def first(self, statement: sa.Executable, parameters: Mapping[str, Any] | None = None) -> None:
         raise AssertionError("not asked")
 

@@ -143,6 +143,9 @@ class SimReader:
         rows = await self.all(statement, parameters)
         return rows[0] if rows else None
 
+    async def by_key(self, statement: sa.Executable, parameters: Mapping[str, Any]) -> Sequence[RowMapping]:
+        return await self.all(statement, parameters)
+
     async def close(self) -> None:
         """Nothing of its own to close."""
 

@@ -133,7 +133,10 @@ class LateReader:
         self._looks: list[Sequence[RowMapping]] = []
 
     async def all(self, statement: sa.Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[RowMapping]:
-        self._looks.append(await self._reader.all(statement, parameters))
+        return await self._reader.all(statement, parameters)
+
+    async def by_key(self, statement: sa.Executable, parameters: Mapping[str, Any]) -> Sequence[RowMapping]:
+        self._looks.append(await self._reader.by_key(statement, parameters))
         if len(self._looks) == 2:
             await wait_until(self._all_marked)
         return self._looks[-1]
