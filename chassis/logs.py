@@ -33,8 +33,11 @@ _SCRUBBED: Final = (
     (re.compile(r"\[parameters: .*?\]$", re.MULTILINE), "[parameters]"),
 )
 _QUIET: Final = {
-    **dict.fromkeys(("uvicorn.access", "aiosqlite", "asyncio", "alembic", "httpx", "httpcore"), logging.WARNING),
+    **dict.fromkeys(
+        ("uvicorn.access", "aiosqlite", "asyncio", "alembic", "httpx", "httpcore", "urllib3"), logging.WARNING
+    ),
     **dict.fromkeys(("aio_pika", "aiormq"), logging.CRITICAL),  # our supervisor tells what they meet, once
+    "opentelemetry": logging.ERROR,  # a collector that is away: each batch that is lost, not each try to send it
 }
 
 

@@ -4,7 +4,7 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,10 +17,12 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from chassis.context import MessageContext, enter_context, leave_context
 from chassis.migrate import migrate
+from chassis.retry import TRACEPARENT
 from chassis.tracing import Tracer
 from chassis.tracing.otel import exporting
 from chassis.tracing.start import tracer_for
-from chassis.transport import Delivery
+from chassis.transport import Delivery, Outcome, OutgoingMessage, PublishResult
+from contracts.order import OrderPlaced
 from order_svc.settings import OrderSettings
 from tests.support.traces import Traces, attribute
 
@@ -124,6 +126,31 @@ def test_names_stay_few_whatever_comes() -> None:
     with tracer.request("GET", "/readyz", None):
         pass
     assert [span.name for span in traces.spans()] == ["_OTHER", "process shop.events:unknown:order.inbox"]
+
+
+async def test_what_the_broker_did_not_confirm_is_an_error_of_the_publish() -> None:
+    traces = Traces(["order"])
+    answers = [PublishResult(Outcome.ACK), PublishResult(Outcome.UNKNOWN, "not connected")]
+    sent: list[OutgoingMessage] = []
+
+    async def send(messages: Sequence[OutgoingMessage]) -> list[PublishResult]:
+        sent.extend(messages)
+        return answers
+
+    async def break_down(messages: Sequence[OutgoingMessage]) -> list[PublishResult]:
+        raise OSError("no disk")
+
+    messages = [OutgoingMessage("shop.events", "k", b"{}", str(n), type=OrderPlaced.wire_name) for n in range(2)]
+    tracer = traces.tracers["order"]
+    assert await tracer.publish(messages, send) == answers
+    with pytest.raises(OSError, match="no disk"):
+        await tracer.publish(messages, break_down)
+    spans = traces.spans()
+    assert [span.status.is_ok for span in spans] == [True, False, False, False]
+    assert [attribute(span, "orderflow.result") for span in spans] == ["ack", "unknown", None, None]
+    assert [attribute(span, "error.type") for span in spans] == [None, "unknown", "OSError", "OSError"]
+    for message, span in zip(sent, spans, strict=False):
+        assert str(message.headers[TRACEPARENT]).split("-")[2] == f"{span.context.span_id:016x}"
 
 
 def test_an_exception_that_leaves_a_span_is_its_error_without_its_text() -> None:
