@@ -3,12 +3,15 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
+from uuid import uuid4
 
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
 
+from chassis.dead_letters import Selection
 from chassis.retry import TRACEPARENT
+from chassis.seedwork import DomainError, ErrorKind
 from contracts.catalog import StockReserved
 from contracts.order import OrderPlaced
 from contracts.registry import SERVICES
@@ -159,6 +162,22 @@ async def test_a_failing_handler_and_the_try_after_it(shop: Shop, anne: Visitor,
     assert parent_of(failed, spans) is parent_of(handled, spans) is published
     [held] = traces.named("publish shop.events:stock.reserved.v1")
     assert parent_of(held, spans) is handled
+
+
+async def test_a_dead_letter_and_what_an_operator_makes_of_it(shop: Shop, anne: Visitor, traces: Traces) -> None:
+    _fail_once(shop, "catalog", OrderPlaced, DomainError("broken", ErrorKind.INVALID, "It cannot be."))
+    order_id = await anne.place(MOBY=1)
+    await shop.settled()
+    await shop.runtime("catalog").dead_letters.redrive(Selection(), uuid4())
+    await anne.until(order_id, "awaiting_payment")
+    await shop.settled()
+    spans = traces.spans(TRACE_ID)
+    dead, handled = traces.named(PLACED)
+    assert [attribute(span, "orderflow.result") for span in (dead, handled)] == ["dead", "handled"]
+    assert [attribute(span, "orderflow.redrives") for span in (dead, handled)] == [0, 1]
+    assert (dead.status.status_code, dead.status.description) == (StatusCode.ERROR, "broken: It cannot be.")
+    [published] = traces.named("publish shop.events:order.placed.v1")
+    assert parent_of(dead, spans) is parent_of(handled, spans) is published
 
 
 async def test_a_lost_header_leaves_the_trace_of_the_envelope(shop: Shop, anne: Visitor, traces: Traces) -> None:
