@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import Final
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 COLOURS: Final[Mapping[str, str]] = {
@@ -66,10 +65,9 @@ class ShopConsole:
             self.out.print(Text(str(entry["exception"]), style="red"))
 
     def addresses(self, rows: Mapping[str, str]) -> None:
-        """Where everything is, as a two-column table."""
-        table = Table(show_header=False, box=None, padding=(0, 2, 0, 2))
-        for name, value in rows.items():
-            table.add_row(Text(name, style="dim"), Text(value))
+        """Where everything is, in two columns; nothing is cut short, as it is there to be copied."""
+        width = max(map(len, rows))
         self.out.print()
-        self.out.print(table)
+        for name, value in rows.items():
+            self.out.print(Text(f"  {name:<{width}}  ", style="dim").append(value, style="not dim default"))
         self.out.print()

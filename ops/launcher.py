@@ -17,7 +17,7 @@ from ops.config import SERVICES, ShopConfig
 from ops.console import ShopConsole
 from ops.definitions import shop_definitions
 from ops.install import apt_install, can_install
-from ops.opening import LaunchError, load_demo, wait_ready
+from ops.opening import LaunchError, load_demo, wait_answering, wait_quiet, wait_ready
 from ops.processes import Child, ChildFailedError, ChildSpec, run_once
 from ops.state import ShopState, running_pid
 
@@ -78,9 +78,10 @@ async def open_shop(config: ShopConfig, console: ShopConsole) -> AsyncIterator[N
         state.children = {child.spec.name: child for child in (*children, *edge)}
         state.write(ready=True)
         if edge:  # who reads it, reads it there
-            auditor = await stack.enter_async_context(_auditor(console, state))
-            state.children["auditor"] = auditor
+            state.children["auditor"] = await stack.enter_async_context(_auditor(console, state))
             state.changed()
+            await wait_answering(f"http://127.0.0.1:{config.ports.auditor_port}/audit")
+        await wait_quiet([*state.children.values()])
         console.good(f"the shop is open ({asyncio.get_running_loop().time() - begun:.0f} s)")
         console.addresses(_addresses(config, has_edge=bool(edge)))
         yield
@@ -91,7 +92,8 @@ def _addresses(config: ShopConfig, *, has_edge: bool) -> dict[str, str]:
     rows = {"storefront": config.edge_url, "operators' page": f"{config.edge_url}/ops"} if has_edge else {}
     rows |= {f"{service} API": f"{config.service_url(service)}/docs" for service in SERVICES}
     if not config.embedded and not config.amqp_url:
-        rows["RabbitMQ"] = f"{config.management_url}  (monitoring / {secrets.broker['monitoring']})"
+        rows["RabbitMQ"] = config.management_url
+        rows["RabbitMQ login"] = f"monitoring / {secrets.broker['monitoring']}"
     if config.demo:
         rows["customer"] = f"{secrets.customer_email} / {secrets.customer_password}"
     if config.remote_provider:

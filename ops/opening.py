@@ -1,6 +1,7 @@
 """The last steps before a shop is open: wait until every service can work, then fill the shelves through the API."""
 
 import asyncio
+from contextlib import suppress
 from typing import Final
 
 import httpx
@@ -11,6 +12,8 @@ from ops.demo.loader import DemoLoadError, LoadReport, OperatorLogin, ShopUrls, 
 from ops.processes import Child
 
 READY_SECONDS: Final = 60.0
+QUIET_SECONDS: Final = 0.5
+MOST_QUIET_SECONDS: Final = 5.0
 
 
 class LaunchError(Exception):
@@ -51,6 +54,27 @@ async def _unready(http: httpx.AsyncClient, url: str) -> str | None:
     if answer.status_code == 200:
         return None
     return ", ".join(f"{check}: {why}" for check, why in answer.json().get("failing", {}).items())
+
+
+async def wait_quiet(children: list[Child]) -> None:
+    """Until what the processes say at their start has been printed: what is printed next stays in sight."""
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    last = begun
+    while loop.time() - last < QUIET_SECONDS and loop.time() - begun < MOST_QUIET_SECONDS:
+        await asyncio.sleep(0.05)
+        last = max(begun, *(child.last_line_at for child in children))
+
+
+async def wait_answering(url: str) -> None:
+    """Until something answers at `url`, whatever it says; after a while, go on without."""
+    deadline = asyncio.get_running_loop().time() + READY_SECONDS
+    async with httpx.AsyncClient(timeout=2, trust_env=False) as http:
+        while asyncio.get_running_loop().time() < deadline:
+            with suppress(httpx.TransportError):
+                await http.get(url)
+                return
+            await asyncio.sleep(0.1)
 
 
 async def load_demo(config: ShopConfig, console: ShopConsole) -> None:

@@ -58,6 +58,8 @@ class Child:
         self._process: asyncio.subprocess.Process | None = None
         self._task: asyncio.Task[None] | None = None
         self.restarts = 0
+        self.last_line_at = 0.0
+        """When it printed last, in the loop's time."""
 
     @property
     def pid(self) -> int | None:
@@ -119,6 +121,7 @@ class Child:
         async for line in process.stdout:
             text = line.decode(errors="replace").rstrip()
             if text:
+                self.last_line_at = asyncio.get_running_loop().time()
                 self._console.log(self.spec.name, text)
 
 
