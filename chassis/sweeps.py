@@ -34,6 +34,7 @@ class Sweeper:
 
     def add(self, sweep: Sweep) -> None:
         self._sweeps.append(sweep)
+        self._observer.swept(sweep.name, 0)  # known before it finds anything: what begins at one is no increase
 
     @property
     def sweeps(self) -> tuple[Sweep, ...]:

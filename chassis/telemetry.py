@@ -1,5 +1,8 @@
 """Prometheus metrics of one service, in a registry of its own (several services may share a process)."""
 
+import asyncio
+import math
+import time
 from datetime import timedelta
 from typing import Any, Final
 
@@ -8,9 +11,14 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 
 from chassis.observer import Figure, Observer
 from chassis.runtime import Runtime
+from chassis.topology import RETRY_TIERS, dead_queue
+from chassis.transport import BrokerUnavailableError
 
 HTTP_BUCKETS: Final = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 HOP_BUCKETS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
+DEAD_KEPT_SECONDS: Final = 15.0
+DEAD_ANSWER_SECONDS: Final = 2.0
+"""Less than Prometheus waits for the whole page."""
 BATCH_BUCKETS: Final = (1, 2, 4, 8, 16, 32, 64)
 
 
@@ -54,6 +62,13 @@ class Metrics(Observer):
         self._leads = self._gauge("relay_leads", "1 while this process is the one that publishes its service's events.")
         self._waiting = self._gauge("writer_waiting_jobs", "Jobs that wait for a transaction.")
         self._connected = self._gauge("broker_connected", "1 while the publishing connection is up.")
+        for tier in RETRY_TIERS:
+            self._retried.labels(tier.exchange)  # from zero on: what begins at one is no increase
+        self._dead = self._gauge(
+            "dead_letters_waiting",
+            "Messages in the service's dead queue, as the broker told in the last 15 s; NaN: it cannot be asked.",
+        )
+        self._dead_asked_at: float | None = None
         self._live = self._gauge("consumer_live", "1 while the broker knows our consumer.")
         self._reconnects = self._counter("broker_reconnects", "Times the connection was made again.")
         self._reconnects_seen = 0
@@ -112,6 +127,7 @@ class Metrics(Observer):
         since = row["since"] if row else None
         self._outbox_depth.set(row["depth"] if row else 0)
         self._outbox_age.set((runtime.clock.now() - since).total_seconds() if since else 0)
+        await self._count_dead(runtime)
         health = runtime.transport.health()
         self._connected.set(health.publisher_connected)
         self._reconnects.inc(max(0, health.reconnects - self._reconnects_seen))
@@ -123,6 +139,20 @@ class Metrics(Observer):
             gauge = self.declare(figure)
             for value, number in (await figure.look()).items():
                 gauge.labels(value).set(number)
+
+    async def _count_dead(self, runtime: Runtime[Any]) -> None:
+        """Each question opens a connection to the broker, so the answer is kept for a while, a missing one as well."""
+        now = time.monotonic()
+        if self._dead_asked_at is not None and now - self._dead_asked_at < DEAD_KEPT_SECONDS:
+            return
+        self._dead_asked_at = now
+        try:
+            async with asyncio.timeout(DEAD_ANSWER_SECONDS):
+                [depth] = await runtime.transport.depths([dead_queue(runtime.name)])
+        except (BrokerUnavailableError, TimeoutError):
+            self._dead.set(math.nan)
+        else:
+            self._dead.set(depth.ready)
 
     def declare(self, figure: Figure) -> Gauge:
         """The gauge of a service's own figure, made the first time."""

@@ -40,8 +40,9 @@ prometheus --config.file=ops/observe/prometheus/local.yml \\
 ```
 
 `promtool check rules ops/observe/prometheus/rules.yml` checks the rules; a test does, and also that every metric and
-label that rules and dashboard name is one of this page. What lies in a dead queue *now* is RabbitMQ's to tell:
-`./shop status`, or its own Prometheus plug-in.
+label that rules and dashboard name is one of this page. On what alerts fire is told by `tests/observe/rules_test.yml`
+(`promtool test rules`). `dead_letters_waiting` is asked of RabbitMQ by each process of a service about the one queue
+they share: take the `max`, not the sum.
 """
 
 
