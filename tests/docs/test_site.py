@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from docs.tools.diagrams import sources
 from docs.tools.pages import DOCS
+from docs.tools.site import DRAWN, drawing_of
 
 ROOT = DOCS.parent
 FETCHED = re.compile(
@@ -36,6 +38,26 @@ def test_the_site_builds_and_its_pages_fetch_nothing_from_elsewhere(tmp_path: Pa
     pages = list(tmp_path.rglob("*.html"))
     assert {"index.html", "architecture.html", "CONTRIBUTING.html"} <= {page.name for page in pages}
     assert [page.name for page in pages if FETCHED.search(page.read_text())] == []
+
+
+def test_diagrams_are_drawn_in_the_page(tmp_path: Path) -> None:
+    assert build(ROOT, tmp_path).returncode == 0
+    page = (tmp_path / "architecture.html").read_text()
+    assert len(re.findall(r'<div class="diagram" role="img" aria-label="Diagram: [A-Z][^"]+">\s*<svg', page)) == 3
+    assert "stateDiagram-v2" not in page
+    assert not (tmp_path / "images" / "diagrams").exists()
+
+
+def test_a_diagram_that_was_changed_and_not_drawn_stops_the_build(copy: Path) -> None:
+    page = copy / "docs" / "architecture.md"
+    page.write_text(page.read_text().replace("stateDiagram-v2\n", "stateDiagram-v2\n    direction LR\n"))
+    done = build(copy, copy / "site")
+    assert done.returncode != 0
+    assert "python -m docs.tools.diagrams" in done.stderr
+
+
+def test_there_is_a_drawing_of_each_diagram_and_of_nothing_else() -> None:
+    assert {drawing_of(source) for source in sources()} == set(DRAWN.glob("*.svg"))
 
 
 @pytest.mark.parametrize("link", ["nowhere.md", "http.md#no-such-heading"])
