@@ -10,7 +10,7 @@ SEEDS ?= 2000
 FROM ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-again test-fast test-power failpoints race payments chaos simulate check format types layers bench docs lock definitions clean
+.PHONY: help run test test-again test-fast test-power failpoints race payments chaos simulate check format types layers bench bench-compare docs lock definitions clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ simulate: .venv/dev ## Run the whole shop on SEEDS seeds (2000), or tell the sto
 
 bench: .venv-bench/ready ## Measure ours beside the floors and peers (ONLY=hop,cash, STORE=postgresql, QUICK=1)
 	@.venv-bench/bin/python -m bench $(if $(ONLY),--only $(ONLY)) $(if $(STORE),--store $(STORE)) $(if $(QUICK),--quick)
+
+bench-compare: ## What changed between two results of make bench, and what is noise (A=… B=…; else the newest two)
+	@$(PYTHON) -m bench.compare $(A) $(B)
 
 docs: .venv/dev ## Build the documentation as a site into .run/site; a broken link stops it
 	@$(BIN)/python -m docs.tools

@@ -12,7 +12,7 @@ from bench.hop.race import drain, race
 from bench.order_to_cash import run as order_to_cash
 from bench.replay import replay
 from bench.report import report
-from bench.results import RESULTS, save
+from bench.results import QUICK_RESULTS, RESULTS, save
 from bench.rounds import Row
 from bench.servers import private_node
 from bench.stores import KINDS, Stores, stores
@@ -28,9 +28,9 @@ async def races(parts: set[str], folder: Path, fresh: Stores, *, quick: bool, pe
     rows: list[Row] = []
     with private_node(folder / "broker") as node:
         if "hop" in parts:
-            rows += await race(node, fresh, 1 if quick else 5, 0.1 if quick else 1.0, peers=peers)
+            rows += await race(node, fresh, 1 if quick else 5, 0.05 if quick else 1.0, peers=peers)
         if "backlog" in parts:
-            rows += await drain(node, fresh, 1_000 if quick else 20_000)
+            rows += await drain(node, fresh, 300 if quick else 20_000)
         if parts & {"orders", "reads"}:
             rows += await web(node, folder / "web", fresh, parts, quick=quick)
         if "replay" in parts:
@@ -48,11 +48,13 @@ async def measure(arguments: argparse.Namespace, parts: set[str], folder: Path) 
         if parts & set(RACES):
             rows = await races(parts, folder, fresh, quick=arguments.quick, peers=not arguments.without_peers)
         if whole := parts & set(WHOLE_SHOP):
-            cash = await order_to_cash(whole, 4 if arguments.quick else 20, folder / "cash", fresh)
+            cash = await order_to_cash(whole, 1 if arguments.quick else 20, folder / "cash", fresh)
     after = machine.Moment.now()
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "quick": arguments.quick,
+        "parts": sorted(parts),
+        "left_out": ["FastStream"] if arguments.without_peers else [],
         "store": fresh.described,
         **described,
         "load_before": before.load,
@@ -69,7 +71,9 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="tiny counts: does it run?")
     parser.add_argument("--store", choices=KINDS, default="sqlite", help="where rows are kept")
     parser.add_argument("--without-peers", action="store_true", help="leave out what only .venv-bench has: FastStream")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="where the dated JSON goes")
+    parser.add_argument(
+        "--results", type=Path, help="where the dated JSON goes (default: bench/results; quick: .run/bench)"
+    )
     arguments = parser.parse_args()
     parts = set(arguments.only.split(","))
     if unknown := parts - set(PARTS):
@@ -81,7 +85,7 @@ def main() -> None:
     print(f"\n{report(document)}\n")
     if arguments.without_peers:
         print("left out, as asked: FastStream")
-    print(f"wrote {save(document, arguments.results)}")
+    print(f"wrote {save(document, arguments.results or (QUICK_RESULTS if arguments.quick else RESULTS))}")
     raise SystemExit(1 if document["cash"] and document["cash"]["audit"] else 0)
 
 

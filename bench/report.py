@@ -12,7 +12,7 @@ def ratios(document: Mapping[str, Any]) -> dict[tuple[str, str], float]:
     return {
         (row["work"], row["contestant"]): round(ours[row["work"]] / row["rate"], 2)
         for row in document["rows"]
-        if row["role"] != "ours" and row["work"] in ours
+        if row["role"] not in {"ours", "client"} and row["work"] in ours
     }
 
 

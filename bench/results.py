@@ -1,12 +1,13 @@
 """The dated documents of `bench/results`: saved, found and read."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
 RESULTS: Final = Path(__file__).parent / "results"
+QUICK_RESULTS: Final = Path(".run/bench")
 _PATTERN: Final = "*-bench.json"
 
 Document = Mapping[str, Any]
@@ -43,8 +44,15 @@ def found(folder: Path = RESULTS) -> list[Path]:
     return sorted(folder.glob(_PATTERN))
 
 
-def works(document: Document) -> frozenset[str]:
-    """What a document measured, and on which kind of store: only documents that share some can be compared."""
-    kind = document["store"].partition(",")[0]
-    rows = {f"{row['work']} on {kind}" for row in document["rows"]}
-    return frozenset(rows | {f"{phase['phase']} on {kind}" for phase in (document["cash"] or {}).get("phases", ())})
+def kind(document: Document) -> str:
+    """`SQLite` or `PostgreSQL`."""
+    return str(document["store"]).partition(",")[0]
+
+
+def newest(parts: Set[str], store: str, folder: Path = RESULTS) -> tuple[str, Document] | None:
+    """Name and content of the newest one that measured all these parts in full on this kind of store."""
+    for path in reversed(found(folder)):
+        document = load(path)
+        if not document["quick"] and kind(document) == store and parts <= set(document["parts"]):
+            return path.name, document
+    return None

@@ -28,7 +28,7 @@ class Row:
     work: str
     contestant: str
     role: str
-    """`ours`, `floor`, `peer` or `naive`."""
+    """`ours`, `floor`, `peer` or `naive`; `client` is how fast the load client can ask."""
     rate: float
     rate_min: float
     rate_max: float

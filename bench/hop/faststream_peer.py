@@ -1,10 +1,12 @@
 """The peer: FastStream with SQLAlchemy's async session, as its documentation would have one write it.
 
 It has no outbox: the publish is confirmed before the commit is acknowledged, but a crash between them loses or doubles
-the event. `faststream_peer.py URL STORE COUNT`.
+the event. `faststream_peer.py URL STORE COUNT PREFETCH POOL`: how many messages it handles at once, and how many
+connections to the store they share. `bench.hop.tuning` tries them.
 """
 
 import asyncio
+import sys
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,15 +19,14 @@ from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 from bench.durability import set_full
 from bench.hop.work import EXCHANGE, QUEUE, TYPE_IN, TYPE_OUT, Stopwatch, Task, outgoing
 
-PREFETCH = 10
 
-
-async def run(task: Task) -> None:
-    engine = create_async_engine(task.store)
+async def run(task: Task, prefetch: int, pool: int) -> None:
+    engine = create_async_engine(task.store, pool_size=pool, max_overflow=0)
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine.sync_engine, "connect", lambda connection, _: set_full(connection))
     sessions = async_sessionmaker(engine, expire_on_commit=False)
-    broker = RabbitBroker(task.url, default_channel=Channel(prefetch_count=PREFETCH))
+    # By default it logs two lines for each message, which costs more than its routing.
+    broker = RabbitBroker(task.url, default_channel=Channel(prefetch_count=prefetch), logger=None)
     exchange = RabbitExchange(EXCHANGE, type=ExchangeType.TOPIC, durable=True, declare=False)
     left, finished, watch = task.count, asyncio.Event(), Stopwatch()
 
@@ -66,4 +67,4 @@ async def run(task: Task) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(run(Task.from_arguments()))
+    uvloop.run(run(Task.from_arguments(), int(sys.argv[4]), int(sys.argv[5])))

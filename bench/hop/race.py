@@ -19,6 +19,8 @@ from contracts.order import OrderCancelled
 
 IN_BATCHES: Final = "hand-written, batches of 100"
 FASTSTREAM: Final = "FastStream + SQLAlchemy"
+FASTSTREAM_SETTINGS: Final = {"sqlite": (10, 5), "postgresql": (10, 5)}
+"""Its prefetch and pool, the best that `bench.hop.tuning` found for each kind of store."""
 
 
 async def fill(url: str, events: int) -> None:
@@ -82,7 +84,7 @@ async def race(node: Node, stores: Stores, rounds: int, scale: float, *, peers: 
         Contestant("the chassis", "ours", (await hopper("ours", "ours", 2500, by_hand=False)).once),
     ]
     if peers:
-        peer = await hopper("faststream", "faststream_peer", 300)
+        peer = await hopper("faststream", "faststream_peer", 300, *map(str, FASTSTREAM_SETTINGS[stores.kind]))
         contestants.append(Contestant(FASTSTREAM, "peer", peer.once, note="no outbox"))
     return await interleaved("event hop", contestants, rounds)
 

@@ -81,7 +81,7 @@ class OrderRows:
 
 async def web(node: Node, folder: Path, stores: Stores, parts: set[str], *, quick: bool) -> list[Row]:
     """The rows of the parts `reads` and `orders`."""
-    rounds, seconds = (1, 0.5) if quick else (3, 3.0)
+    rounds, seconds = (1, 0.3) if quick else (3, 3.0)
     rows: list[Row] = []
     async with small_shop(node, folder / "shop", stores, ("auth", "catalog", "order")) as shop:
         if "reads" in parts:
@@ -141,7 +141,7 @@ async def _reads(shop: SmallShop, stores: Stores, rounds: int, seconds: float) -
             return [Contestant(name, role, each) for (name, role), each in zip(named, once, strict=True)]
 
         fixed = [
-            Contestant("fixed bytes, no HTTP server", "floor", Asker(wire.url, wire.pid, plain, 200, seconds).once),
+            Contestant("fixed bytes, no HTTP server", "client", Asker(wire.url, wire.pid, plain, 200, seconds).once),
             Contestant("FastAPI, a constant", "floor", Asker(constant.url, constant.pid, plain, 200, seconds).once),
         ]
         listed = [message("GET", LIST, {})]

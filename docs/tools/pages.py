@@ -5,6 +5,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from bench.page import performance_page, performance_picture
 from docs.tools.commands import commands_page
 from docs.tools.configuration import configuration_page
 from docs.tools.metrics import metrics_page
@@ -24,6 +25,8 @@ PAGES: Final[Mapping[Path, Callable[[], str]]] = MappingProxyType(
         DOCS / "reference" / "cli.md": commands_page,
         DOCS / "reference" / "routes.md": routes_page,
         DOCS / "explanation" / "order.svg": order_picture,
+        DOCS / "performance.md": lambda: performance_page((DOCS / "performance.md").read_text()),
+        DOCS / "images" / "performance.svg": performance_picture,
         DOCS / "http.md": lambda: http_page((DOCS / "http.md").read_text()),
     }
 )

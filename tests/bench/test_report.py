@@ -3,29 +3,12 @@
 from typing import Any
 
 from bench.report import heading, ratios, table
-from bench.rounds import Contestant, Sample, summarised
 from bench.targets import targets_table
-
-
-async def _never() -> Sample:
-    raise AssertionError("not run")
+from tests.bench.results import result, row
 
 
 def _document() -> dict[str, Any]:
-    ours = summarised("hop", Contestant("us", "ours", _never), [Sample(100, 1, 0.1), Sample(100, 0.5, 0.2)])
-    peer = summarised("hop", Contestant("them", "peer", _never), [Sample(50, 1, 0.1)])
-    return {
-        "at": "2026-01-01T00:00:00+00:00",
-        "commit": "abc1234",
-        "machine": {"cores": 2, "cpu": "Chip", "memory_gib": 4.0, "fsync_ms": 0.3, "loop_ms": 20.0},
-        "versions": {"python": "3.11.7", "faststream": None},
-        "cash": None,
-        "load_before": (1.0, 1.0, 1.0),
-        "load_after": (2.0, 1.0, 1.0),
-        "stolen_percent": 0.0,
-        "store": "SQLite",
-        "rows": [ours.document(), peer.document()],
-    }
+    return result([row("hop", "us", "ours", 100, 200, cpu_ms=1.5), row("hop", "them", "peer", 50)])
 
 
 def test_a_ratio_is_our_median_rate_over_theirs() -> None:
@@ -54,3 +37,7 @@ def test_a_target_is_told_when_it_was_measured_and_met_in_its_own_direction() ->
     assert "| POST /orders, p99 | ≤ 100 ms | 120.0 ms | **missed** |" in shown
     assert "| event hop through the chassis | ≥ 1,200 /s | 1,100.0 /s | **missed** |" in shown
     assert "placed to paid" not in shown
+
+
+def test_a_client_is_nobody_to_be_compared_with() -> None:
+    assert ratios(result([row("read", "us", "ours", 100), row("read", "bytes", "client", 9000)])) == {}
