@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import tempfile
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -10,6 +11,7 @@ from typing import Any, Final
 from bench import machine
 from bench.hop.race import drain, race
 from bench.order_to_cash import run as order_to_cash
+from bench.processes import end_in_order_when_told
 from bench.replay import replay
 from bench.report import report
 from bench.results import QUICK_RESULTS, RESULTS, save
@@ -41,7 +43,7 @@ async def races(parts: set[str], folder: Path, fresh: Stores, *, quick: bool, pe
 async def measure(arguments: argparse.Namespace, parts: set[str], folder: Path) -> dict[str, Any]:
     """Everything that is asked for, as a document."""
     described = {"machine": machine.described(folder), "versions": machine.versions(), "commit": machine.commit()}
-    before = machine.Moment.now()
+    begun, before = time.perf_counter(), machine.Moment.now()
     rows: list[Row] = []
     cash = None
     with stores(arguments.store, folder / "stores") as fresh:
@@ -57,6 +59,7 @@ async def measure(arguments: argparse.Namespace, parts: set[str], folder: Path) 
         "left_out": ["FastStream"] if arguments.without_peers else [],
         "store": fresh.described,
         **described,
+        "seconds": round(time.perf_counter() - begun),
         "load_before": before.load,
         "load_after": after.load,
         "stolen_percent": before.stolen_percent_until(after),
@@ -80,11 +83,13 @@ def main() -> None:
         parser.error(f"unknown parts: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
     if "hop" in parts and not arguments.without_peers and machine.versions()["faststream"] is None:
         parser.error("FastStream is not installed here: run `make bench`, or leave it out with --without-peers")
+    end_in_order_when_told()
     with tempfile.TemporaryDirectory(prefix="orderflow-bench-") as name:
         document = asyncio.run(measure(arguments, parts, Path(name)))
     print(f"\n{report(document)}\n")
     if arguments.without_peers:
         print("left out, as asked: FastStream")
+    print(f"took {document['seconds']} s")
     print(f"wrote {save(document, arguments.results or (QUICK_RESULTS if arguments.quick else RESULTS))}")
     raise SystemExit(1 if document["cash"] and document["cash"]["audit"] else 0)
 

@@ -22,9 +22,9 @@ import httpx
 
 from bench.http import Answer, Connection
 from bench.machine import cpu_seconds, rss_mib
+from bench.ports import free_ports
 from bench.stores import Stores
 from ops.audit import audit, running_source
-from ops.broker import free_port
 from ops.config import SERVICES, Ports, Secrets, ShopConfig
 from ops.console import ShopConsole
 from ops.launcher import open_shop
@@ -223,7 +223,7 @@ class Report:
 
 async def run(parts: set[str], seconds: float, folder: Path, stores: Stores, customers: int = 32) -> Report:
     """The phases of `cash`, `idle` and `memory`, as asked, on one fresh shop."""
-    ports = Ports(**{name: free_port() for name in Ports.__slots__})
+    ports = Ports(*free_ports(len(Ports.__slots__)))
     config = ShopConfig(folder, ports, Secrets.load(folder / "secrets.json"), None, embedded=False, demo=False)
     databases = {service: await stores.new(service) for service in SERVICES}
     with _environment({f"{service.upper()}_DATABASE_URL": url for service, url in databases.items()}):

@@ -3,15 +3,17 @@
 import asyncio
 import json
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any, Final
 
 import httpx
 
-from ops.broker import free_port
+from bench.ports import free_ports
 from tests.support.waiting import wait_until
 
 READY_SECONDS: Final = 30.0
@@ -39,7 +41,7 @@ class Server:
 @asynccontextmanager
 async def uvicorn_server(app: str, store: str = "") -> AsyncIterator[Server]:
     """`package.module:app` served by uvicorn on a free port, with `store` in `BENCH_STORE`."""
-    port = free_port()
+    (port,) = free_ports(1)
     command = ("-m", "uvicorn", app, "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning", *_UVICORN)
     async with python_server(command, port, {"BENCH_STORE": store}) as server:
         yield server
@@ -69,6 +71,15 @@ async def python_server(
             except TimeoutError:
                 process.kill()
                 await process.wait()
+
+
+def end_in_order_when_told() -> None:
+    """Make SIGTERM what Ctrl-C is: brokers, servers and temporary folders of the benchmark go with it."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
 
 
 async def measured(module: str, *arguments: str) -> dict[str, Any]:

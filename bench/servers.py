@@ -8,8 +8,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 from bench.durability import NotDurableError
+from bench.ports import free_ports
 from chassis.topology import OPERATOR_USER, shop_rights
-from ops.broker import ManagementApi, PrivateBroker, free_port
+from ops.broker import ManagementApi, PrivateBroker
 from ops.definitions import shop_definitions, vhost_definitions
 
 
@@ -42,7 +43,8 @@ class Node:
 def private_node(folder: Path) -> Iterator[Node]:
     """A node of one's own on free ports, ended afterwards."""
     passwords = {rights.user: secrets.token_hex(8) for rights in shop_rights()}
-    ports = {f"{name}_port": free_port() for name in ("amqp", "management", "dist", "epmd")}
+    names = ("amqp", "management", "dist", "epmd")
+    ports = {f"{name}_port": port for name, port in zip(names, free_ports(len(names)), strict=True)}
     broker = PrivateBroker(folder, f"bench-{secrets.token_hex(4)}", **ports)
     try:
         broker.start(shop_definitions(passwords))

@@ -36,14 +36,14 @@ class Stores:
         return "PostgreSQL, " + ", ".join(f"{name}={value}" for name, value in POSTGRES.items())
 
     async def new(self, name: str) -> str:
-        """SQLAlchemy's URL of an empty store.
+        """SQLAlchemy's URL of an empty store; another one each time, also under the same name.
 
         Raises:
             NotDurableError: the server may forget what was committed.
         """
-        if self.server is None:
-            return f"sqlite+aiosqlite:///{self.folder / name}.db"
         database = f"{name}_{secrets.token_hex(4)}"
+        if self.server is None:
+            return f"sqlite+aiosqlite:///{self.folder / database}.db"
         connection = await asyncpg.connect(f"{plain(self.server)}/postgres")
         try:
             await connection.execute(f"CREATE DATABASE {database}")

@@ -2,7 +2,7 @@
 
 It has no outbox: the publish is confirmed before the commit is acknowledged, but a crash between them loses or doubles
 the event. `faststream_peer.py URL STORE COUNT PREFETCH POOL`: how many messages it handles at once, and how many
-connections to the store they share. `bench.hop.tuning` tries them.
+connections to the store they share; `bench.hop.race` tries some.
 """
 
 import asyncio

@@ -19,8 +19,10 @@ from contracts.order import OrderCancelled
 
 IN_BATCHES: Final = "hand-written, batches of 100"
 FASTSTREAM: Final = "FastStream + SQLAlchemy"
-FASTSTREAM_SETTINGS: Final = {"sqlite": (10, 5), "postgresql": (10, 5)}
-"""Its prefetch and pool, the best that `bench.hop.tuning` found for each kind of store."""
+FASTSTREAM_SETTINGS: Final = ((10, 1), (10, 2), (50, 2), (200, 2), (10, 5), (50, 5))
+"""Prefetch and pool: how many messages it handles at once, and how many connections to the store they share."""
+HEAT_EVENTS: Final = 150
+HEAT_ROUNDS: Final = 2
 
 
 async def fill(url: str, events: int) -> None:
@@ -84,9 +86,29 @@ async def race(node: Node, stores: Stores, rounds: int, scale: float, *, peers: 
         Contestant("the chassis", "ours", (await hopper("ours", "ours", 2500, by_hand=False)).once),
     ]
     if peers:
-        peer = await hopper("faststream", "faststream_peer", 300, *map(str, FASTSTREAM_SETTINGS[stores.kind]))
-        contestants.append(Contestant(FASTSTREAM, "peer", peer.once, note="no outbox"))
+        prefetch, pool = await _heat(node, stores, scale)
+        peer = await hopper("faststream", "faststream_peer", 300, str(prefetch), str(pool))
+        note = (
+            f"no outbox; prefetch {prefetch}, pool {pool}: the fastest of {len(FASTSTREAM_SETTINGS)} tried just before"
+        )
+        contestants.append(Contestant(FASTSTREAM, "peer", peer.once, note))
     return await interleaved("event hop", contestants, rounds)
+
+
+async def _heat(node: Node, stores: Stores, scale: float) -> tuple[int, int]:
+    """The settings with which FastStream is fastest here and now, so that it races at its best."""
+    settings: dict[str, tuple[int, int]] = {}
+    contestants: list[Contestant] = []
+    for prefetch, pool in FASTSTREAM_SETTINGS:
+        store = await stores.new(f"heat_{prefetch}_{pool}")
+        await make_tables(store, schema(stores.kind))
+        events = max(20, int(HEAT_EVENTS * scale))
+        hopper = Hopper("bench.hop.faststream_peer", events, node.new_vhost(), store, (str(prefetch), str(pool)))
+        name = f"prefetch {prefetch}, pool {pool}"
+        settings[name] = (prefetch, pool)
+        contestants.append(Contestant(name, "peer", hopper.once))
+    rows = await interleaved("FastStream's settings", contestants, HEAT_ROUNDS if scale >= 1 else 1)
+    return settings[max(rows, key=lambda row: row.rate_max).contestant]
 
 
 async def drain(node: Node, stores: Stores, events: int) -> list[Row]:

@@ -12,13 +12,13 @@ import httpx
 from bench.durability import count
 from bench.load import KEY, Plan, load, message
 from bench.machine import cpu_seconds, rss_mib
+from bench.ports import free_ports
 from bench.processes import Server, python_server, uvicorn_server
 from bench.rounds import Contestant, Row, Sample, interleaved
 from bench.servers import Node
 from bench.stores import Stores, make_tables
 from bench.web.shop import SmallShop, small_shop
 from bench.web.work import CATEGORY, ORDERS, PAGE, PRODUCTS, product_rows
-from ops.broker import free_port
 from ops.demo.books import demo_books
 
 NAIVE: Final = "FastAPI + SQLAlchemy ORM"
@@ -129,7 +129,7 @@ async def _reads(shop: SmallShop, stores: Stores, rounds: int, seconds: float) -
         floor = await stack.enter_async_context(uvicorn_server("bench.web.floor:app", store))
         naive = await stack.enter_async_context(uvicorn_server("bench.web.naive:app", store))
         constant = await stack.enter_async_context(uvicorn_server("bench.web.constant:app"))
-        port = free_port()
+        (port,) = free_ports(1)
         wire = await stack.enter_async_context(python_server(("-m", "bench.web.wire", str(port)), port))
         targets = [f"/catalog/products/{book.sku}" for book in demo_books()]
         plain = [message("GET", target, {}) for target in targets]

@@ -16,10 +16,10 @@ from uuid import uuid4
 import httpx
 
 from bench.durability import count
+from bench.ports import free_ports
 from bench.processes import ready
 from bench.servers import Node
 from bench.stores import Stores
-from ops.broker import free_port
 from ops.config import Ports, Secrets, ShopConfig
 from ops.console import ShopConsole
 from ops.demo.books import demo_books
@@ -103,7 +103,7 @@ class SmallShop:
 @asynccontextmanager
 async def small_shop(node: Node, folder: Path, stores: Stores, services: Iterable[str]) -> AsyncIterator[SmallShop]:
     """A stocked shop of these services on a virtual host of its own; nothing of it runs afterwards."""
-    ports = Ports(**{name: free_port() for name in Ports.__slots__})
+    ports = Ports(*free_ports(len(Ports.__slots__)))
     secret = Secrets.load(folder / "secrets.json")
     config = ShopConfig(folder, ports, secret, node.new_vhost(), embedded=False, demo=False)
     shop = SmallShop(config, {service: await stores.new(service) for service in services})
