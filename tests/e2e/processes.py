@@ -62,9 +62,9 @@ class ShopProcesses:
         return self.vhost.node.management()
 
     def migrate(self) -> None:
-        running = [(s, self._spawn(s, "migrate")) for s in SERVICES]
-        for service, process in running:
-            assert process.wait(60) == 0, self.log(service)
+        running = [(service, self._spawn(service, "migrate")) for service in SERVICES]
+        for service, child in running:
+            assert child.wait(60) == 0, self.log(service)
 
     def rebuild(self, service: str) -> "subprocess.CompletedProcess[str]":
         """The service's own command, beside the running service: its report as JSON on standard output."""
