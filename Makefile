@@ -70,7 +70,7 @@ docs: .venv/dev ## Build the documentation as a site into .run/site; a broken li
 payments: .venv/dev ## Pay N orders (default 500) at a provider that lies, while payment_svc is killed; compare three ledgers
 	@$(BIN)/python -m tests.lying_provider --orders $(or $(N),500)
 
-chaos: .venv/dev ## Spoil a shop under load and judge it (MODE=kills|broker|services|rolling|mix, MINUTES=5, ARGS=…)
+chaos: .venv/dev ## Spoil a shop under load and judge it (MODE=kills|broker|services|rolling|mix|replicas|cluster, MINUTES=5, ARGS=…)
 	@$(BIN)/python -m ops.install
 	@$(BIN)/python -m tests.chaos $(MODE) --minutes $(MINUTES) $(ARGS)
 

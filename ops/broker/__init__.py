@@ -1,5 +1,6 @@
-"""A private RabbitMQ node from the installed binaries: own name, ports, folder and epmd, on the loopback only."""
+"""A private RabbitMQ node or cluster from the installed binaries: own names, ports, folder and epmd, loopback only."""
 
+from ops.broker.cluster import PrivateCluster
 from ops.broker.installation import Installation, RabbitNotInstalledError, find_installation
 from ops.broker.management import ManagementApi, ManagementError
 from ops.broker.node import BrokerStartError, PrivateBroker
@@ -12,6 +13,7 @@ __all__ = [
     "ManagementError",
     "PortTakenError",
     "PrivateBroker",
+    "PrivateCluster",
     "RabbitNotInstalledError",
     "find_installation",
     "free_port",

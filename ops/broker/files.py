@@ -12,7 +12,10 @@ _KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR")
 
 @dataclass(frozen=True, slots=True)
 class NodeSettings:
-    """Where a node lives and which ports it has; all of them on 127.0.0.1."""
+    """Where a node lives and which ports it has; all of them on 127.0.0.1.
+
+    `cluster` are the full names of all nodes it forms a cluster with, itself included; empty for a node alone.
+    """
 
     data_dir: Path
     node_name: str
@@ -20,6 +23,7 @@ class NodeSettings:
     management_port: int
     dist_port: int
     epmd_port: int
+    cluster: tuple[str, ...] = ()
 
     @property
     def full_name(self) -> str:
@@ -43,13 +47,19 @@ def write_files(settings: NodeSettings, definitions: Mapping[str, object]) -> No
     folder = settings.data_dir
     for part in (folder, folder / "home", folder / "log", folder / "mnesia"):
         part.mkdir(mode=0o700, parents=True, exist_ok=True)
-    cookie = folder / "home" / ".erlang.cookie"
-    if not cookie.exists():
-        _write_private(cookie, secrets.token_hex(20), 0o400)
+    write_cookie(settings, secrets.token_hex(20))
     _write_private(settings.definitions_file, json.dumps(definitions))
     (folder / "rabbitmq.conf").write_text(_configuration(settings))
     (folder / "enabled_plugins").write_text("[rabbitmq_management].\n")
     (folder / "rabbitmq-env.conf").write_text("")
+
+
+def write_cookie(settings: NodeSettings, cookie: str) -> None:
+    """Give the node its secret, unless it has one; the nodes of a cluster share theirs."""
+    file = settings.data_dir / "home" / ".erlang.cookie"
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not file.exists():
+        _write_private(file, cookie, 0o400)
 
 
 def environment(settings: NodeSettings) -> dict[str, str]:
@@ -88,7 +98,15 @@ log.console = false
 # A laptop's share: the default write-ahead log of 512 MB is kept in memory until it is full.
 raft.wal_max_size_bytes = 32000000
 disk_free_limit.absolute = 200MB
-"""
+{_formation(settings.cluster)}"""
+
+
+def _formation(nodes: tuple[str, ...]) -> str:
+    if not nodes:
+        return ""
+    lines = [f"cluster_formation.classic_config.nodes.{number} = {name}" for number, name in enumerate(nodes, 1)]
+    backend = "cluster_formation.peer_discovery_backend = rabbit_peer_discovery_classic_config"
+    return "\n".join([backend, *lines, "cluster_partition_handling = pause_minority", ""])
 
 
 def _write_private(path: Path, text: str, mode: int = 0o600) -> None:

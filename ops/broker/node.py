@@ -25,13 +25,25 @@ class BrokerStartError(Exception):
 class PrivateBroker:
     """One node in one folder. The folder keeps its queues across starts; a start ends what a crash left running.
 
-    All methods block (a start takes about 8 s, a clean stop 6 s); call them from one thread at a time.
+    All methods block (a start takes about 8 s, a clean stop 6 s); call them from one thread at a time. A node of a
+    `cluster` (see `NodeSettings`) uses the epmd its neighbours use, and leaves it to whoever started it.
     """
 
     def __init__(
-        self, data_dir: Path, node_name: str, *, amqp_port: int, management_port: int, dist_port: int, epmd_port: int
+        self,
+        data_dir: Path,
+        node_name: str,
+        cluster: tuple[str, ...] = (),
+        /,
+        *,
+        amqp_port: int,
+        management_port: int,
+        dist_port: int,
+        epmd_port: int,
     ) -> None:
-        self.settings = NodeSettings(data_dir.resolve(), node_name, amqp_port, management_port, dist_port, epmd_port)
+        self.settings = NodeSettings(
+            data_dir.resolve(), node_name, amqp_port, management_port, dist_port, epmd_port, cluster
+        )
         self._node = PidFile(self.settings.data_dir / "node.pid", str(self.settings.data_dir))
         self._epmd = PidFile(self.settings.data_dir / "epmd.pid", f"\0{epmd_port}\0")
         self._children: list[subprocess.Popen[bytes]] = []
@@ -117,16 +129,19 @@ class PrivateBroker:
 
     def _launch(self) -> None:
         settings = self.settings
+        alone = not settings.cluster
+        if alone:
+            require_free(settings.epmd_port, "the broker's epmd")
         for port, purpose in (
-            (settings.epmd_port, "the broker's epmd"),
             (settings.dist_port, "the broker's distribution"),
             (settings.amqp_port, "AMQP"),
             (settings.management_port, "the broker's management UI"),
         ):
             require_free(port, purpose)
         programs = find_installation()
-        epmd = self._spawn([programs.epmd, "-port", str(settings.epmd_port), "-address", "127.0.0.1"], None)
-        self._epmd.write(epmd.pid)
+        if alone:
+            epmd = self._spawn([programs.epmd, "-port", str(settings.epmd_port), "-address", "127.0.0.1"], None)
+            self._epmd.write(epmd.pid)
         node = self._spawn([programs.server], settings.console_file)
         self._node.write(node.pid)
         try:

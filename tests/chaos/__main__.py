@@ -7,13 +7,12 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, Final
 
-import sqlalchemy as sa
 import uvloop
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from ops.config import SERVICES
 from tests.chaos.page import page
@@ -21,8 +20,14 @@ from tests.chaos.plan import MODES, Config
 from tests.chaos.run import run
 from tests.chaos.shop import keep_logs, supervised_shop
 from tests.chaos.summary import Document
-from tests.fixtures.broker import private_node
-from tests.support.postgres import private_cluster
+from tests.fixtures.broker import RabbitNode, private_cluster_of_nodes, private_node
+from tests.support.postgres import on_server, private_cluster
+
+OF_MODE: Final[dict[str, dict[str, Any]]] = {
+    "replicas": {"replicas": 2, "store": "postgresql"},
+    "cluster": {"nodes": 3},
+}
+"""What a mode makes no sense without, unless told otherwise."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(config: Config, out: Path) -> Document:
     with (
         tempfile.TemporaryDirectory(prefix="orderflow-chaos-") as temporary,
-        private_node(Path(temporary) / "broker") as node,
+        _broker(Path(temporary) / "broker", config.nodes) as node,
         _stores(config.store) as stores,
     ):
         folder = Path(temporary) / "shop"
@@ -56,6 +61,10 @@ def _run(config: Config, out: Path) -> Document:
                 keep_logs(shop, out / "logs")
 
 
+def _broker(folder: Path, nodes: int) -> AbstractContextManager[RabbitNode]:
+    return private_node(folder) if nodes == 1 else private_cluster_of_nodes(folder, nodes)
+
+
 @contextmanager
 def _stores(kind: str) -> Iterator[str]:
     """The URL of a PostgreSQL server with an empty database for each service; nothing for SQLite."""
@@ -63,16 +72,8 @@ def _stores(kind: str) -> Iterator[str]:
         yield ""
         return
     with private_cluster() as url:
-        asyncio.run(_create_databases(url))
+        asyncio.run(on_server(url, [f"CREATE DATABASE chaos_{service}" for service in SERVICES]))
         yield url
-
-
-async def _create_databases(url: str) -> None:
-    engine = create_async_engine(f"{url}/postgres", isolation_level="AUTOCOMMIT")
-    async with engine.connect() as connection:
-        for service in SERVICES:
-            await connection.execute(sa.text(f"CREATE DATABASE chaos_{service}"))
-    await engine.dispose()
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -88,15 +89,16 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", default=defaults.only, help="of broker, services: those with this in their name")
     parser.add_argument("--pay-within", type=float, default=defaults.pay_within, help="deadline of the shop, seconds")
     parser.add_argument("--seed", type=int, default=defaults.seed)
-    parser.add_argument("--store", choices=["sqlite", "postgresql"], default=defaults.store)
-    parser.add_argument("--replicas", type=int, default=defaults.replicas, help="processes of each service")
+    parser.add_argument("--store", choices=["sqlite", "postgresql"])
+    parser.add_argument("--replicas", type=int, help="processes of each service (mode replicas: 2)")
+    parser.add_argument("--nodes", type=int, help="nodes of the broker (mode cluster: 3)")
     parser.add_argument("--out", type=Path, default=None, help="folder of the report (.run/chaos/…)")
     return parser.parse_args(arguments)
 
 
 def _config(options: argparse.Namespace) -> Config:
-    given = {name: value for name, value in vars(options).items() if name != "out"}
-    config = Config(**given)
+    given = {name: value for name, value in vars(options).items() if name != "out" and value is not None}
+    config = Config(**{**OF_MODE.get(options.mode, {}), **given})
     if config.replicas > 1 and config.store == "sqlite":
         raise SystemExit("Several processes of a service need --store postgresql: a SQLite file has one writer.")
     return config
@@ -113,7 +115,10 @@ def _in_short(document: Document) -> str:
         )
     for fault in document["faults"]:
         if "recovered_after" in fault:
-            lines.append(f"  {fault['name']}: backlog gone after {fault['recovered_after']} s ({fault['note']})")
+            lines.append(
+                f"  {fault['name']}: backlog gone after {fault['recovered_after']} s,"
+                f" no order paid for {fault['nothing_paid']} s ({fault['note']})"
+            )
     return "\n".join(lines)
 
 

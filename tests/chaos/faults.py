@@ -3,15 +3,20 @@
 import asyncio
 import signal
 import subprocess
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from typing import Final
 from urllib.parse import quote
+
+import httpx
 
 from chassis.topology import EVENTS, inbox_queue
 from contracts.registry import SERVICES
 from tests.chaos.plan import Fault, Kind
 from tests.chaos.record import Inflicted, Record
 from tests.chaos.shop import STOP_SECONDS, SupervisedShop
+from tests.fixtures.broker import RabbitCluster
 
 SUPERVISE_EVERY: Final = 0.05
 
@@ -32,6 +37,8 @@ class Saboteur:
             Kind.BROKER_FREEZE: self._freeze_broker,
             Kind.BROKER_ALARM: self._fill_broker,
             Kind.UNBIND: self._unbind,
+            Kind.LEADER_FREEZE: self._freeze_leader,
+            Kind.NODE_KILL: self._kill_node,
         }
 
     async def follow(self, faults: Iterable[Fault]) -> None:
@@ -104,6 +111,44 @@ class Saboteur:
         await asyncio.to_thread(self._broker.memory_alarm, True)
         await self._last(fault, inflicted)
         await asyncio.to_thread(self._broker.memory_alarm, False)
+
+    async def _freeze_leader(self, fault: Fault, inflicted: Inflicted) -> None:
+        """Freeze the process that publishes the service's events; another one has to take over meanwhile."""
+        leader = await self._relay_leader(fault.target)
+        if leader is None:
+            inflicted.note = "nobody led at that moment"
+            return
+        inflicted.note = leader
+        self._shop.send(leader, signal.SIGSTOP)
+        await self._last(fault, inflicted)
+        self._shop.send(leader, signal.SIGCONT)
+
+    async def _relay_leader(self, service: str) -> str | None:
+        async with httpx.AsyncClient(timeout=2, trust_env=False) as http:
+            for process in self._shop.replicas(service):
+                with suppress(httpx.TransportError):
+                    metrics = await http.get(f"{self._shop.url(process)}/metrics")
+                    if "\nrelay_leads 1.0\n" in metrics.text:
+                        return process
+        return None
+
+    async def _kill_node(self, fault: Fault, inflicted: Inflicted) -> None:
+        """Kill the node that leads most inboxes, and start it again."""
+        rabbit = self._shop.vhost.node
+        if not isinstance(rabbit, RabbitCluster):
+            raise TypeError("only a cluster goes on without one of its nodes")
+        name, led = await asyncio.to_thread(self._inbox_leader)
+        node = rabbit.cluster.node(name)
+        await asyncio.to_thread(node.kill)
+        await self._last(fault, inflicted)
+        seconds = await asyncio.to_thread(node.restart)
+        inflicted.note = f"{name.partition('@')[0][-1:]} led {led} inboxes; start took {seconds:.1f} s"
+
+    def _inbox_leader(self) -> tuple[str, int]:
+        inboxes = {inbox_queue(service) for service in SERVICES}
+        with self._shop.management() as management:
+            queues = management.queues(self._shop.vhost.name)
+        return Counter(str(q["leader"]) for q in queues if q["name"] in inboxes and q.get("leader")).most_common(1)[0]
 
     async def _unbind(self, fault: Fault, inflicted: Inflicted) -> None:
         """Take the event away from the first service that reads it."""

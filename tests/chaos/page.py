@@ -18,7 +18,12 @@ WORDS: Final = {
     "restart": "a service restarted",
     "stop": "a service stopped",
 }
-BAND_STYLES: Final = {"broker killed": "red", "broker frozen": "blue", "broker full": "amber"}
+BAND_STYLES: Final = {
+    "broker killed": "red",
+    "broker frozen": "blue",
+    "broker full": "amber",
+    "broker node killed": "red",
+}
 
 
 def page(document: Document) -> str:
@@ -162,7 +167,18 @@ def _phases(phases: Iterable[dict[str, Any]]) -> str:
 
 
 def _faults(document: Document) -> str:
-    head = ("", "from", "to", "came", "accepted", "at the first try", "most waiting", "backlog gone after", "")
+    head = (
+        "",
+        "from",
+        "to",
+        "came",
+        "accepted",
+        "at the first try",
+        "most waiting",
+        "backlog gone after",
+        "no order paid for",
+        "",
+    )
     rows = [
         (
             fault["name"],
@@ -173,6 +189,7 @@ def _faults(document: Document) -> str:
             _share(fault["accepted_at_once"], fault["offered"]),
             f"{fault['largest_backlog']:,}" if fault["largest_backlog"] is not None else "-",
             f"{fault['recovered_after']:g} s" if fault["recovered_after"] is not None else "not seen",
+            f"{fault['nothing_paid']:g} s",
             fault["note"],
         )
         for fault in document["faults"]

@@ -1,7 +1,7 @@
 """What will go wrong, and when: a plan made from a seed before the load begins, so that a run can be repeated."""
 
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -13,6 +13,10 @@ KILL_SECONDS: Final = 0.0
 MIX_EVERY: Final = 20.0
 MIX_SECONDS: Final = 8.0
 ROLLING_EVERY: Final = 10.0
+LEADER_EVERY: Final = 30.0
+LEADER_SECONDS: Final = 15.0
+NODE_EVERY: Final = 30.0
+NODE_SECONDS: Final = 10.0
 SERVICE_OUTAGE_SECONDS: Final = 30.0
 
 
@@ -27,6 +31,8 @@ class Kind(StrEnum):
     BROKER_FREEZE = "broker frozen"
     BROKER_ALARM = "broker full"
     UNBIND = "binding dropped"
+    LEADER_FREEZE = "relay leader frozen"
+    NODE_KILL = "broker node killed"
 
 
 BROKER_KINDS: Final = (Kind.BROKER_KILL, Kind.BROKER_FREEZE, Kind.BROKER_ALARM)
@@ -43,7 +49,7 @@ class Fault:
 
     @property
     def name(self) -> str:
-        return self.kind.value if self.kind in BROKER_KINDS else f"{self.kind.value} {self.target}"
+        return self.kind.value if self.target == "broker" else f"{self.kind.value} {self.target}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +80,8 @@ class Config:
     rest_seconds: float = 150.0
     replicas: int = 1
     """Processes of each service; more than one needs `store` to be PostgreSQL."""
+    nodes: int = 1
+    """Nodes of the broker."""
     only: str = ""
     """Of faults that come one by one only those whose name has this in it."""
 
@@ -134,6 +142,27 @@ def _binding(config: Config, rng: random.Random) -> Plan:
     return _one_by_one(config, [Fault(Kind.UNBIND, OrderPlaced.wire_name, 0.0, config.fault_seconds)])
 
 
+def _replicas(config: Config, rng: random.Random) -> Plan:
+    """Any process of any service is killed again and again, and now and then one is frozen that leads a relay."""
+    end = config.steady + config.minutes * 60
+    processes = [f"{service}{'' if n == 1 else f'.{n}'}" for n in range(1, config.replicas + 1) for service in SERVICES]
+    kills = _kill_every(config.kill_every, config.steady, end, rng, processes)
+    services, freezes, at = list(SERVICES), list[Fault](), config.steady + LEADER_EVERY / 2
+    while at < end - LEADER_SECONDS:
+        freezes.append(Fault(Kind.LEADER_FREEZE, rng.choice(services), at, LEADER_SECONDS))
+        at += LEADER_EVERY
+    return Plan(_sorted([*kills, *freezes]), _two(config, "kills of replicas", end), end)
+
+
+def _cluster(config: Config, rng: random.Random) -> Plan:
+    """The node that leads the inboxes is killed, comes back, and then the next one that leads them."""
+    end, faults, at = config.steady + config.minutes * 60, list[Fault](), config.steady
+    while at < end - NODE_SECONDS:
+        faults.append(Fault(Kind.NODE_KILL, "broker", at, NODE_SECONDS))
+        at += NODE_EVERY
+    return Plan(tuple(faults), _two(config, "kills of nodes", end), end)
+
+
 def _smoke(config: Config, rng: random.Random) -> Plan:
     """A bit of everything in three quarters of a minute."""
     begin = config.steady
@@ -154,14 +183,18 @@ MODES: Final[Mapping[str, Callable[[Config, random.Random], Plan]]] = {
     "binding": _binding,
     "rolling": _rolling,
     "mix": _mix,
+    "replicas": _replicas,
+    "cluster": _cluster,
     "smoke": _smoke,
 }
 
 
-def _kill_every(every: float, begin: float, end: float, rng: random.Random) -> Iterator[Fault]:
+def _kill_every(
+    every: float, begin: float, end: float, rng: random.Random, processes: Sequence[str] = tuple(SERVICES)
+) -> Iterator[Fault]:
     at = begin
     while at < end:
-        yield Fault(Kind.KILL, rng.choice(list(SERVICES)), at)
+        yield Fault(Kind.KILL, rng.choice(processes), at)
         at += every
 
 

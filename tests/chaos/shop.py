@@ -36,8 +36,7 @@ class SupervisedShop(ShopProcesses):
         self.restarts: Counter[str] = Counter()
 
     def management(self, timeout: float = 10.0) -> ManagementApi:
-        node = self.vhost.node
-        return ManagementApi(node.broker.management_url, "operator", node.passwords["operator"], timeout=timeout)
+        return self.vhost.node.management(timeout=timeout)
 
     def revive(self) -> list[str]:
         """Start again whoever died unasked; who that was."""

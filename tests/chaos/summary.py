@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any, Final
 
 from tests.chaos.customers import Visit
@@ -16,7 +17,9 @@ from tests.chaos.record import Backlog, Inflicted, Record
 from tests.chaos.verdict import Verdict
 
 SCHEMA: Final = 1
-LASTING: Final = frozenset({*(kind.value for kind in BROKER_KINDS), Kind.FREEZE, Kind.OUTAGE, Kind.UNBIND})
+LASTING: Final = frozenset(
+    {*(kind.value for kind in BROKER_KINDS), Kind.FREEZE, Kind.OUTAGE, Kind.UNBIND, Kind.LEADER_FREEZE, Kind.NODE_KILL}
+)
 CALM_SAMPLES: Final = 3
 CALM_FLOOR: Final = 20
 """A backlog this small is no backlog: it is what is on its way at any moment."""
@@ -94,6 +97,13 @@ def recovered_after(healed: float, backlog: Sequence[Backlog], calm: int, until:
     return None
 
 
+def nothing_paid(begin: float, end: float, record: Record) -> float:
+    """The longest time between `begin` and `end` in which no order came to be paid, in seconds."""
+    paid = sorted(offer.paid for offer in record.offers if offer.paid is not None and begin <= offer.paid < end)
+    moments = [begin, *paid, end]
+    return round(max(after - before for before, after in pairwise(moments)), 1)
+
+
 def _counts(record: Record, visits: Sequence[Visit]) -> Document:
     return {
         "offered": len(visits),
@@ -140,6 +150,7 @@ def _fault(fault: Inflicted, record: Record, calm: int) -> Document:
         document["accepted_at_once"] = sum(1 for o in offers if o.accepted is not None and o.attempts == 1)
         following = min((f.begin for f in record.faults if f.begin > healed and f.kind in LASTING), default=math.inf)
         document["recovered_after"] = recovered_after(healed, record.backlog, calm, following)
+        document["nothing_paid"] = nothing_paid(fault.begin, healed, record)
         document["largest_backlog"] = max(
             (s.total for s in record.backlog if fault.begin <= s.at < following and s.total is not None), default=None
         )

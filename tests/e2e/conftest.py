@@ -8,14 +8,13 @@ from contextlib import contextmanager
 
 import httpx
 import pytest
-import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from ops.config import SERVICES
 from ops.definitions import vhost_definitions
 from tests.e2e.client import Shop
 from tests.e2e.processes import ShopProcesses
 from tests.fixtures.broker import RabbitNode, RabbitVhost
+from tests.support.postgres import on_server
 
 
 def _open(
@@ -90,19 +89,11 @@ def replicated_processes(
 def _databases(postgres_server: str) -> Iterator[Mapping[str, str]]:
     """An empty database for each service."""
     names = {service: f"shop_{secrets.token_hex(4)}_{service}" for service in SERVICES}
-    asyncio.run(_on_server(postgres_server, [f"CREATE DATABASE {name}" for name in names.values()]))
+    asyncio.run(on_server(postgres_server, [f"CREATE DATABASE {name}" for name in names.values()]))
     try:
         yield {service: f"{postgres_server}/{name}" for service, name in names.items()}
     finally:
-        asyncio.run(_on_server(postgres_server, [f"DROP DATABASE {name} WITH (FORCE)" for name in names.values()]))
-
-
-async def _on_server(server: str, statements: list[str]) -> None:
-    engine = create_async_engine(f"{server}/postgres", isolation_level="AUTOCOMMIT")
-    async with engine.connect() as connection:
-        for statement in statements:
-            await connection.execute(sa.text(statement))
-    await engine.dispose()
+        asyncio.run(on_server(postgres_server, [f"DROP DATABASE {name} WITH (FORCE)" for name in names.values()]))
 
 
 @pytest.fixture

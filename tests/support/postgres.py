@@ -4,9 +4,12 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from ops.broker import free_port
 
@@ -24,6 +27,15 @@ def private_cluster(*, durable: bool = False) -> Iterator[str]:
         yield from _run_cluster(folder, BINARIES[-1].parent, "" if durable else "-c fsync=off")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+async def on_server(server: str, statements: Iterable[str]) -> None:
+    """Run statements of an administrator, each by itself."""
+    engine = create_async_engine(f"{server}/postgres", isolation_level="AUTOCOMMIT")
+    async with engine.connect() as connection:
+        for statement in statements:
+            await connection.execute(sa.text(statement))
+    await engine.dispose()
 
 
 def _run_cluster(folder: Path, binaries: Path, more: str) -> Iterator[str]:
