@@ -18,8 +18,8 @@ from sqlalchemy.sql.functions import ReturnTypeFromArgs
 
 from catalog_svc.domain.product import ProductStatus
 from catalog_svc.schemas import ProductQuery, Sort
-from catalog_svc.search import contains_pattern
-from catalog_svc.tables import products, stock
+from catalog_svc.search import last_with, query_words
+from catalog_svc.tables import product_words, products, stock
 
 FEW: Final = 500
 """Candidates up to this many are gathered, at some 7 µs each; if there are more, a walk soon has a page of them."""
@@ -40,14 +40,15 @@ _SORT_KEYS: Final[dict[Sort, sa.Column[Any]]] = {
 _DESCENDING: Final = {Sort.DEAREST, Sort.NEWEST}
 _BY_PRICE: Final = {Sort.CHEAPEST, Sort.DEAREST}
 
+_WORD: Final = "word_"
+
 Shape = frozenset[str]
-"""Which filters a query has, by name; with `after`, it is not the first page."""
+"""Which filters a query has, by name, each word it looks for by a number; with `after`, it is not the first page."""
 
 
 def shape_of(query: ProductQuery) -> Shape:
     """The filters of a query."""
     given = {
-        "pattern": bool(query.q),
         "category": bool(query.category),
         "min_price": query.min_price is not None,
         "max_price": query.max_price is not None,
@@ -55,18 +56,21 @@ def shape_of(query: ProductQuery) -> Shape:
         "sold_out": query.in_stock is False,
         "after": query.cursor is not None,
     }
-    return frozenset(name for name, is_given in given.items() if is_given)
+    searched = (f"{_WORD}{number}" for number in range(len(query_words(query.q))))
+    return frozenset([*(name for name, is_given in given.items() if is_given), *searched])
 
 
 def parameters_of(query: ProductQuery) -> dict[str, Any]:
     """The values of its filters."""
     values = {
-        "pattern": contains_pattern(query.q) if query.q else None,
         "category": query.category or None,
         "min_price": query.min_price,
         "max_price": query.max_price,
     }
-    return {name: value for name, value in values.items() if value is not None}
+    parameters: dict[str, Any] = {name: value for name, value in values.items() if value is not None}
+    for number, word in enumerate(query_words(query.q)):
+        parameters |= {f"{_WORD}{number}": word, f"{_WORD}{number}_last": last_with(word)}
+    return parameters
 
 
 @lru_cache(maxsize=512)
@@ -113,7 +117,6 @@ def _conditions(shape: Shape, *, hide: bool, hide_price: bool) -> list[sa.Column
     price = _Unindexed(_p.price_amount) if hide or hide_price else _p.price_amount
     available = AVAILABLE.element
     conditions = {
-        "pattern": _p.search_text.like(sa.bindparam("pattern"), escape="\\"),
         "category": category == sa.bindparam("category"),
         "min_price": price >= sa.bindparam("min_price"),
         "max_price": price <= sa.bindparam("max_price"),
@@ -121,12 +124,24 @@ def _conditions(shape: Shape, *, hide: bool, hide_price: bool) -> list[sa.Column
         "sold_out": available <= 0,  # never below; of an equality PostgreSQL would expect very few and scan the stock
     }
     listed = status == ProductStatus.LISTED.value
-    return [listed, *(condition for name, condition in conditions.items() if name in shape)]
+    searched = (_has(name) for name in sorted(shape) if name.startswith(_WORD))
+    return [listed, *(condition for name, condition in conditions.items() if name in shape), *searched]
+
+
+def _begins_with(name: str) -> sa.ColumnElement[bool]:
+    return product_words.c.word.between(sa.bindparam(name), sa.bindparam(f"{name}_last"))
+
+
+def _has(name: str) -> sa.ColumnElement[bool]:
+    """One of the product's words begins so."""
+    return sa.exists().where(product_words.c.sku == _p.sku, _begins_with(name))
 
 
 def _sources(sort: Sort, shape: Shape) -> dict[str, sa.Select[tuple[str]]]:
     """The SKUs each filter alone leaves, where an index tells them."""
-    sources: dict[str, sa.Select[tuple[str]]] = {}
+    w = product_words.c
+    searched = (name for name in sorted(shape) if name.startswith(_WORD))
+    sources = {name: sa.select(w.sku).where(_begins_with(name)).order_by(w.word) for name in searched}
     if shape & {"min_price", "max_price"} and sort not in _BY_PRICE:
         by_price = shape & {"category", "min_price", "max_price"}
         in_range = sa.select(_p.sku).where(*_conditions(by_price, hide=False, hide_price=False))

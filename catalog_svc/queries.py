@@ -9,6 +9,7 @@ from catalog_svc.cursors import decode_cursor, encode_cursor
 from catalog_svc.domain.product import ProductStatus
 from catalog_svc.listing import COLUMNS, counting, fewest, page_statement, parameters_of, shape_of
 from catalog_svc.schemas import Categories, CategoryCount, ProductPage, ProductQuery, ProductView
+from catalog_svc.search import query_words
 from catalog_svc.tables import products, stock
 from chassis.db import Reader
 from chassis.seedwork import NotFoundError
@@ -41,6 +42,8 @@ async def product_page(reader: Reader, query: ProductQuery) -> ProductPage:
     Raises:
         BadCursorError: the cursor belongs to another sort or filter.
     """
+    if query.q and not query_words(query.q):
+        return ProductPage(items=[], next_cursor=None)
     parameters: dict[str, Any] = parameters_of(query)
     if query.cursor is not None:
         parameters["after"], parameters["after_sku"] = decode_cursor(query, query.cursor)

@@ -39,7 +39,9 @@ class ProductQuery(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     q: Annotated[str, Text(100, min_length=0)] = Field(
-        default="", description="Part of a title, author or SKU; case and accents do not matter."
+        default="",
+        description="Words of title, author or SKU, or how they begin: all have to be there, in any order."
+        " Case, accents and punctuation do not matter.",
     )
     category: Annotated[str, Text(80, min_length=0)] = Field(default="", description="Exactly this category.")
     min_price: Price | None = None

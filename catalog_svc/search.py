@@ -1,6 +1,9 @@
 """How text is compared: the same in Python, SQLite and PostgreSQL, whose own rules for case and accents all differ."""
 
 import unicodedata
+from typing import Final
+
+MAX_WORD: Final = 64
 
 
 def folded(text: str) -> str:
@@ -18,11 +21,22 @@ def sort_key(title: str) -> str:
 
 
 def search_text(*fields: str) -> str:
-    """What a query is looked for in; fields are apart, so that no query matches across two of them."""
+    """What a query is looked for in, as it is kept with the product."""
     return "\n".join(folded(field) for field in fields)
 
 
-def contains_pattern(query: str) -> str:
-    r"""The LIKE pattern (escape character `\`) for a substring; `%` and `_` mean themselves."""
-    escaped = folded(query).replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    return f"%{escaped}%"
+def words(text: str) -> frozenset[str]:
+    """The words of a text: what of its folded form is letters and digits without a break, cut at `MAX_WORD`."""
+    letters = "".join(char if char.isalnum() else " " for char in folded(text))
+    return frozenset(word[:MAX_WORD] for word in letters.split())
+
+
+def query_words(query: str) -> tuple[str, ...]:
+    """What is looked for: each has to begin a word of the product. What begins another of them says nothing more."""
+    found = words(query)
+    return tuple(sorted(word for word in found if not any(other != word and other.startswith(word) for other in found)))
+
+
+def last_with(beginning: str) -> str:
+    """No word that begins so is greater, compared by bytes as both stores do: this code point is in no text."""
+    return beginning + "\U0010ffff"

@@ -6,13 +6,14 @@ from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
+import sqlalchemy as sa
 from sqlalchemy.engine import RowMapping
 
 from catalog_svc.domain.product import Details, Product, ProductStatus
 from catalog_svc.domain.reservation import Reservation, ReservationState
 from catalog_svc.domain.stock import Movement, StockItem
-from catalog_svc.search import search_text, sort_key
-from catalog_svc.tables import products, reservations, stock, stock_ledger
+from catalog_svc.search import search_text, sort_key, words
+from catalog_svc.tables import product_words, products, reservations, stock, stock_ledger
 from chassis.unit_of_work import Repository, Transaction, UnitOfWork
 from contracts.catalog import StockLine
 from contracts.money import Money
@@ -28,7 +29,12 @@ class Policy:
     reservation_ttl: timedelta = timedelta(minutes=30)
 
 
+_FORGET_WORDS: Final = product_words.delete().where(product_words.c.sku == sa.bindparam("b_sku"))
+
+
 class Products(Repository[Product, str]):
+    """Products, and with them the words they are found by."""
+
     table = products
     key = "sku"
     what = "product"
@@ -59,6 +65,17 @@ class Products(Repository[Product, str]):
             price=Money(amount=row["price_amount"], currency=row["price_currency"]),
         )
         return Product(row["sku"], details, ProductStatus(row["status"]), row["listed_at"], version=row["version"])
+
+    async def flush(self) -> None:
+        before = {sku: row["search_text"] for sku, row in self._written.items()}
+        await super().flush()
+        texts = {sku: row["search_text"] for sku, row in self._written.items() if row["search_text"] != before.get(sku)}
+        renamed = [{"b_sku": sku} for sku in texts if sku in before]
+        found = [{"word": word, "sku": sku} for sku, text in texts.items() for word in sorted(words(text))]
+        if renamed:
+            await self._uow.connection.execute(_FORGET_WORDS, renamed)
+        if found:
+            await self._uow.connection.execute(product_words.insert(), found)
 
 
 class Stock(Repository[StockItem, str]):

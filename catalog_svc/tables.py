@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from catalog_svc.domain.product import ProductStatus
 from catalog_svc.domain.reservation import ReservationState
 from catalog_svc.domain.stock import MovementKind
+from catalog_svc.search import MAX_WORD
 from chassis.db import NAMING_CONVENTION, BigId, UtcDateTime
 from chassis.token_feed import TokenTables, token_tables
 from chassis.unit_of_work import RuntimeTables, runtime_tables
@@ -54,6 +55,16 @@ products = sa.Table(
     sa.Index("ix_products_by_category_price", "status", "category", "price_amount", "sku"),
     sa.Index("ix_products_by_category_age", "status", "category", "listed_at", "sku"),
 )
+
+product_words = sa.Table(
+    "product_words",
+    metadata,
+    sa.Column("word", _bytewise(MAX_WORD), primary_key=True),
+    sa.Column("sku", _bytewise(32), sa.ForeignKey("products.sku"), primary_key=True),
+    sa.Index("ix_product_words_sku_word", "sku", "word"),
+    sqlite_with_rowid=False,
+)
+"""The words of each product's `search_text`, found by how they begin."""
 
 _SOLD_OUT = sa.text("on_hand = reserved")
 
