@@ -4,13 +4,14 @@ import hashlib
 import re
 from typing import Annotated, Final
 
+import orjson
 from fastapi import APIRouter, Depends, Header, Query, Request
 from starlette.responses import Response
 
 from catalog_svc import queries
 from catalog_svc.commands import AdjustStock, ChangeProduct, ListProduct, RetireProduct, Versions
 from catalog_svc.cursors import BadCursorError
-from catalog_svc.domain.product import DetailChanges, Details
+from catalog_svc.domain.product import SKU_PATTERN, DetailChanges, Details
 from catalog_svc.domain.stock import StockCounts
 from catalog_svc.handlers import adjust_stock, change_product, list_product, retire_product
 from catalog_svc.schemas import (
@@ -29,7 +30,7 @@ from catalog_svc.store import CatalogUnitOfWork
 from chassis.auth import Operator
 from chassis.body import json_body, raw_json
 from chassis.conditional import IfMatch, etag_of_bytes, is_unchanged, not_modified
-from chassis.fields import Answer
+from chassis.direct import DirectRoute
 from chassis.idempotency import IdempotentRequest, StoredResponse
 from chassis.idempotency_key import parse_key, stored_answer
 from chassis.problems import ProblemError
@@ -37,6 +38,7 @@ from chassis.runtime import Runtime
 
 router = APIRouter(prefix="/catalog", tags=["catalog"])
 
+_SKU: Final = re.compile(SKU_PATTERN)
 _PRODUCT_ETAG = re.compile(r'(?:W/)?"(\d{1,9})\.[^"]*"')
 _STOCK_ROUTE: Final = "POST /catalog/products/{sku}/stock"
 
@@ -79,20 +81,32 @@ async def browse(
         page = await queries.product_page(runtime.reader, query)
     except BadCursorError:
         raise ProblemError(400, "bad-cursor", "The cursor is not one of ours, or of another sort or filter.") from None
-    return _cached(request, page, cache_control)
+    return _cached(request, orjson.dumps(page), cache_control)
 
 
-@router.get("/products/{sku}", response_model=ProductView)
-async def detail(request: Request, runtime: CatalogRuntime, cache_control: CacheControl, sku: PathSku) -> Response:
+async def detail(request: Request, sku: PathSku) -> Response:
     """One product; a retired one too, for those who hold an order of it."""
-    view = await queries.product(runtime.reader, sku)
-    return _cached(request, view, cache_control, _product_etag(view))
+    if not _SKU.fullmatch(sku):
+        raise ProblemError(404, "not-found")
+    state = request.app.state
+    shown = await queries.product(state.runtime.reader, sku)
+    etag, cache_control = _product_etag(shown), state.settings.cache_control
+    if is_unchanged(request, etag):
+        return not_modified(etag, cache_control)
+    headers = {"ETag": etag, "Cache-Control": cache_control}
+    return Response(orjson.dumps(shown), headers=headers, media_type="application/json")
+
+
+router.add_api_route(
+    "/products/{sku}", detail, methods=["GET"], response_model=ProductView, route_class_override=DirectRoute
+)
 
 
 @router.get("/categories", response_model=Categories)
 async def list_categories(request: Request, runtime: CatalogRuntime, cache_control: CacheControl) -> Response:
     """The categories that have listed products, by name."""
-    return _cached(request, await queries.categories(runtime.reader), cache_control)
+    found = await queries.categories(runtime.reader)
+    return _cached(request, found.model_dump_json().encode(), cache_control)
 
 
 @router.post("/products", status_code=201, response_model=ProductView)
@@ -144,22 +158,21 @@ async def change_stock(
     return stored_answer(_stock_answer(await runtime.writer.execute(adjust_stock, command)))
 
 
-def _cached(request: Request, answer: Answer, cache_control: str, etag: str | None = None) -> Response:
-    body = answer.model_dump_json().encode()
-    etag = etag or etag_of_bytes(body)
+def _cached(request: Request, body: bytes, cache_control: str) -> Response:
+    etag = etag_of_bytes(body)
     if is_unchanged(request, etag):
         return not_modified(etag, cache_control)
     return Response(body, headers={"ETag": etag, "Cache-Control": cache_control}, media_type="application/json")
 
 
-def _changed(view: ProductView, status: int, headers: dict[str, str] | None = None) -> Response:
+def _changed(view: queries.Shown, status: int, headers: dict[str, str] | None = None) -> Response:
     headers = {"ETag": _product_etag(view), **(headers or {})}
-    return Response(view.model_dump_json().encode(), status, headers, media_type="application/json")
+    return Response(orjson.dumps(view), status, headers, media_type="application/json")
 
 
-def _product_etag(view: ProductView) -> str:
+def _product_etag(view: queries.Shown) -> str:
     """The product's version, and what is available, because the representation tells that as well."""
-    return f'"{view.version}.{view.available}"'
+    return f'"{view["version"]}.{view["available"]}"'
 
 
 def _versions(if_match: frozenset[str]) -> Versions:

@@ -159,6 +159,10 @@ class SqliteReader:
             connect_args={"check_same_thread": False},
         )
         event.listen(self._engine, "connect", _read_pragmas)
+        self._inline_engine = sa.create_engine(
+            url.set(drivername="sqlite"), isolation_level="AUTOCOMMIT", poolclass=NullPool
+        )
+        event.listen(self._inline_engine, "connect", _inline_read_pragmas)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="reader")
         self._local = threading.local()
         self._connections: list[sa.Connection] = []
@@ -174,8 +178,7 @@ class SqliteReader:
     async def by_key(self, statement: sa.Executable, parameters: Mapping[str, Any]) -> Sequence[RowMapping]:
         try:
             if self._inline is None:
-                self._inline = self._engine.connect()
-                self._inline.exec_driver_sql("PRAGMA busy_timeout=0")  # a wait would be the event loop's
+                self._inline = self._inline_engine.connect()
             return self._inline.execute(statement, parameters).mappings().all()
         except OperationalError:  # locked for the moment, or in trouble: the thread may wait, and says what is wrong
             return await self.all(statement, parameters)
@@ -184,9 +187,10 @@ class SqliteReader:
         self._pool.shutdown(wait=True)
         for connection in self._connections:
             connection.close()
+        self._engine.dispose()
         if self._inline is not None:
             self._inline.close()
-        self._engine.dispose()
+        self._inline_engine.dispose()
 
     def _query(self, statement: sa.Executable, parameters: Mapping[str, Any] | None) -> Sequence[RowMapping]:
         return self._connection().execute(statement, parameters or {}).mappings().all()
@@ -225,6 +229,11 @@ def _read_pragmas(connection: Any, _record: object) -> None:
     cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
     cursor.execute("PRAGMA query_only=ON")
     cursor.close()
+
+
+def _inline_read_pragmas(connection: Any, _record: object) -> None:
+    connection.execute("PRAGMA busy_timeout=0")  # a wait would be the event loop's
+    connection.execute("PRAGMA query_only=ON")
 
 
 def _ensure_folder(url: URL) -> None:

@@ -7,6 +7,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from catalog_svc.schemas import ProductPage, ProductView
 from contracts.catalog import ProductChanged, ProductListed, ProductRetired, StockAdjusted
 from tests.catalog_svc.shop import published
 from tests.support.tokens import TokenMint
@@ -245,6 +246,20 @@ async def test_unchanged_pages_are_not_sent_again(client: httpx.AsyncClient, ope
         await adjust(client, operator, "BK-1", 1)
         changed = await client.get(path, headers={"If-None-Match": etag})
         assert changed.status_code == 200, path
+
+
+async def test_what_is_shown_is_what_is_described(client: httpx.AsyncClient, operator: Headers) -> None:
+    """Bodies are built by hand; the models stand in the API's description."""
+    await create(client, operator, "BK-1", title='Émile \U0001f4da "quoted"', description="a\n\tb", stock=3)
+    one = (await client.get("/catalog/products/BK-1")).content
+    assert ProductView.model_validate_json(one).model_dump_json().encode() == one
+    page = (await client.get("/catalog/products")).content
+    assert ProductPage.model_validate_json(page).model_dump_json().encode() == page
+    described = (await client.get("/openapi.json")).json()["paths"]["/catalog/products/{sku}"]["get"]
+    assert described["parameters"][0]["name"] == "sku"
+    assert described["responses"]["200"]["content"]["application/json"]["schema"]["$ref"].endswith("/ProductView")
+    for sku in ("bk-1", "BK-2", "BK-1%0A", "%00", "A" * 33):
+        assert problem(await client.get(f"/catalog/products/{sku}")) == (404, "not-found"), sku
 
 
 async def test_who_may_do_what(client: httpx.AsyncClient, mint: TokenMint) -> None:

@@ -105,8 +105,8 @@ async def test_every_list_has_the_right_products_in_order(
             cursor = None
             while True:
                 page = await queries.product_page(store.reader, query.model_copy(update={"cursor": cursor}))
-                seen += [item.sku for item in page.items]
-                if (cursor := page.next_cursor) is None:
+                seen += [item["sku"] for item in page["items"]]
+                if (cursor := page["next_cursor"]) is None:
                     break
             assert seen == expected(rows, query), query
     finally:
