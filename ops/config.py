@@ -8,9 +8,16 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
-SERVICES: Final = ("auth", "catalog", "order", "payment")
+from contracts import registry
+
+SERVICES: Final = tuple(registry.SERVICES)
+PREFIXES: Final[Mapping[str, str]] = MappingProxyType(
+    {service: {"order": "/orders", "payment": "/payments"}.get(service, f"/{service}") for service in SERVICES}
+)
+"""Where each service's routes begin: under its name, or under what it keeps."""
 BROKER_USERS: Final = (*SERVICES, "operator", "monitoring")
 
 MAX_SECONDS: Final = 86_400

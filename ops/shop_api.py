@@ -15,7 +15,6 @@ from ops.config import ShopConfig, read_state
 from ops.definitions import missing_bindings
 from ops.journal import Selection, search_journal
 
-PREFIXES: Final = {"auth": "/auth", "catalog": "/catalog", "order": "/orders", "payment": "/payments"}
 PATIENT_SECONDS: Final = 60.0
 """Figures of a large shop, and a look at a thousand dead letters, take seconds."""
 

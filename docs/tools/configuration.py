@@ -161,7 +161,10 @@ def _shop_section() -> str:
 def _edge_section() -> str:
     text = (ROOT / "edge" / "Caddyfile").read_text()
     rows = ["## The edge (edge/Caddyfile)\n", "| variable | default |", "|---|---|"]
-    rows += [f"| `{name}` | `{default}` |" for name, default in re.findall(r"\{\$([A-Z_]+):([^}]*)\}", text)]
+    rows += [
+        f"| `{name}` | {f'`{default}`' if default else 'none'} |"
+        for name, default in re.findall(r"\{\$([A-Z_]+):([^}]*)\}", text)
+    ]
     return "\n".join(rows) + "\n"
 
 
@@ -174,7 +177,9 @@ def _compose_section() -> str:
         "| variable | default |",
         "|---|---|",
     ]
-    rows += [f"| `{name}` | {f'`{rest[1:]}`' if rest[0] == '-' else 'none'} |" for name, rest in found.items()]
+    rows += [
+        f"| `{name}` | {f'`{rest[1:]}`' if rest[0] == '-' and rest[1:] else 'none'} |" for name, rest in found.items()
+    ]
     return "\n".join(rows) + "\n"
 
 

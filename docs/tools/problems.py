@@ -10,6 +10,7 @@ from typing import Final
 
 from chassis.problems import CHASSIS_PROBLEMS, STATUS_OF_KIND
 from chassis.seedwork import ErrorKind
+from contracts.registry import SERVICES
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 BEGIN: Final = "<!-- Between these marks: made by `python -m docs.tools` from the code. -->"
@@ -50,7 +51,7 @@ def http_page(text: str) -> str:
 def raised() -> list[Raised]:
     """What the services raise beside the chassis' own problems, by service and slug, each once."""
     found: dict[tuple[str, str], Raised] = {}
-    for service in ("auth", "catalog", "order", "payment"):
+    for service in SERVICES:
         package = ROOT / f"{service}_svc"
         for path in sorted(package.rglob("*.py"), key=lambda path: ("domain" not in path.parts, path)):
             for problem in _in_module(ast.parse(path.read_text()), service):

@@ -2,10 +2,10 @@
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 from urllib.parse import urlencode
 
-PREFIXES: Final = {"auth": "/auth", "catalog": "/catalog", "order": "/orders", "payment": "/payments"}
+from ops.config import PREFIXES
 
 Row = Mapping[str, Any]
 

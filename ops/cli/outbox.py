@@ -13,8 +13,9 @@ from rich.text import Text
 from ops.audit import audit, running_source
 from ops.cli.common import Json, asked_shop, give_up, write_json
 from ops.cli.services import PROBLEM, Answers, Service, Yes, ask, chosen, confirm
+from ops.config import PREFIXES
 from ops.console import ShopConsole
-from ops.shop_api import PREFIXES, ManagementError, ShopApi
+from ops.shop_api import ManagementError, ShopApi
 
 AT_ONCE = 100
 """Event ids a service takes in one request."""

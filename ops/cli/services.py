@@ -8,8 +8,9 @@ import httpx
 import typer
 
 from ops.cli.common import give_up
+from ops.config import PREFIXES
 from ops.console import ShopConsole
-from ops.shop_api import PREFIXES, ShopApi
+from ops.shop_api import ShopApi
 
 Service = Annotated[str | None, typer.Option("--service", "-s", help="Only auth, catalog, order or payment.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]

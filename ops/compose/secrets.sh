@@ -13,6 +13,8 @@ secret() { od -An -v -N24 -tx1 /dev/urandom | tr -d ' \n'; }
     echo "# Made by ops/compose/secrets.sh. Keep it to yourself."
     echo "# PROFILE=production: cookies for HTTPS only; set it once TLS ends in front of the edge."
     echo "PROFILE=demo"
+    echo "# The address of what ends TLS in front of the edge: what it says of a client's address is believed."
+    echo "EDGE_TRUSTED_PROXIES="
     echo "EDGE_ADDRESS=127.0.0.1"
     echo "EDGE_PORT=8080"
     echo "MANAGEMENT_PORT=15682"

@@ -52,7 +52,7 @@ async def serving(app: ASGIApp) -> AsyncIterator[int]:
 
 
 @asynccontextmanager
-async def edge(upstreams: Mapping[str, int], home: Path) -> AsyncIterator[str]:
+async def edge(upstreams: Mapping[str, int], home: Path, **extra: str) -> AsyncIterator[str]:
     """Caddy in front of `upstreams` (AUTH, CATALOG, … → port); a missing one is down. Yields its URL."""
     caddy = require("caddy")
     port = free_port()
@@ -63,6 +63,7 @@ async def edge(upstreams: Mapping[str, int], home: Path) -> AsyncIterator[str]:
         "EDGE_PORT": str(port),
         "EDGE_ROOT": str(ROOT / "edge/static"),
         **{f"{name}_UPSTREAM": f"127.0.0.1:{upstreams.get(name) or free_port()}" for name in names},
+        **extra,
     }
     config = str(ROOT / "edge/Caddyfile")
     process = await asyncio.create_subprocess_exec(

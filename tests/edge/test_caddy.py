@@ -149,6 +149,24 @@ async def test_a_client_cannot_claim_an_address(client: httpx.AsyncClient) -> No
     assert "evil.example" not in json.dumps(headers)
 
 
+@pytest.mark.parametrize(
+    ("trusted", "told"),
+    [("127.0.0.0/8", "9.9.9.9, 127.0.0.1"), ("private_ranges", "9.9.9.9, 127.0.0.1"), ("10.0.0.0/8", "127.0.0.1")],
+)
+async def test_behind_a_proxy_that_is_trusted_a_client_has_its_own_address(
+    upstream: Upstream, tmp_path: Path, trusted: str, told: str
+) -> None:
+    async with (
+        serving(upstream.app()) as port,
+        edge({"ORDER": port}, tmp_path, EDGE_TRUSTED_PROXIES=trusted) as url,
+        httpx.AsyncClient(base_url=url) as client,
+    ):
+        answer = await client.get("/orders/1", headers={"X-Forwarded-For": "9.9.9.9", "X-Forwarded-Proto": "https"})
+    headers = answer.json()["headers"]
+    assert headers["x-forwarded-for"] == told
+    assert headers["x-forwarded-proto"] == ("https" if "9.9.9.9" in told else "http")
+
+
 @pytest.mark.parametrize("chunked", [False, True])
 async def test_a_body_far_beyond_64_kib_is_refused(client: httpx.AsyncClient, chunked: bool) -> None:
     async def pieces() -> AsyncIterator[bytes]:

@@ -57,7 +57,7 @@ class Merchant(httpx.AsyncBaseTransport):
 
 
 class NeverKilled:
-    url = "http://payment"
+    url = "http://payment.test"
     kills = 0
 
     def kill(self) -> None:
@@ -81,7 +81,7 @@ async def test_the_books_agree_to_the_unit_after_lies(tmp_path: Path) -> None:
     settings = SimulatorSettings(
         database=str(tmp_path / "company.db"),
         key=SecretStr(KEY),
-        webhook_url="http://payment/payments/webhooks/remote",
+        webhook_url="http://payment.test/payments/webhooks/remote",
         webhook_secret=SecretStr(WEBHOOK_SECRET),
     )
     lies = FaultSettings(**{**LIES, "hang_seconds": 2.0, "webhook_late_seconds": 0.5, "seed": 3})

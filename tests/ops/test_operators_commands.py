@@ -12,8 +12,8 @@ from typer.testing import CliRunner, Result
 
 from ops.audit import Check, Finding
 from ops.cli.__main__ import app
-from ops.config import ShopConfig
-from ops.shop_api import PREFIXES, ShopApi
+from ops.config import PREFIXES, ShopConfig
+from ops.shop_api import ShopApi
 
 Respond = Callable[[httpx.Request], httpx.Response]
 ID, OTHER = "01a20964-9c20-7daa-9610-c370e0f00313", "01a20964-9c20-7daa-9610-c370e0f00314"

@@ -4,6 +4,7 @@ import os
 import re
 import stat
 import subprocess
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,15 @@ def test_the_secrets_script_overwrites_nothing(tmp_path: Path) -> None:
     assert before["AUTH_MASTER_KEY"] in (tmp_path / ".env").read_text()
 
 
+def _filled_in(value: str, values: Mapping[str, str]) -> str:
+    """As Compose would: what the file says, or else the default."""
+
+    def given(match: re.Match[str]) -> str:
+        return values.get(match[1]) or (match[3] if match[2] == ":-" else values[match[1]])
+
+    return re.sub(r"\$\{([A-Z_]+)(?:(:[-?])([^}]*))?\}", given, value)
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_settings_accept_the_environment_in_production(
     service: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -99,9 +109,10 @@ def test_settings_accept_the_environment_in_production(
     for name in [name for name in os.environ if name.startswith(f"{service.upper()}_")]:
         monkeypatch.delenv(name)
     for name, value in CONTAINERS[service]["environment"].items():
-        monkeypatch.setenv(name, re.sub(r"\$\{([A-Z_]+)[^}]*\}", lambda match: values[match[1]], value))
+        monkeypatch.setenv(name, _filled_in(value, values))
     settings = settings_of(service)()
     assert settings.production
+    assert settings.broker_page == "http://127.0.0.1:15682"
     assert settings.host == "0.0.0.0"  # noqa: S104 - inside its container
     assert settings.database_url.startswith(f"postgresql+asyncpg://{service}:")
 
