@@ -90,7 +90,10 @@ def main() -> None:
     if arguments.without_peers:
         print("left out, as asked: FastStream")
     print(f"took {document['seconds']} s")
-    print(f"wrote {save(document, arguments.results or (QUICK_RESULTS if arguments.quick else RESULTS))}")
+    folder = arguments.results or (QUICK_RESULTS if arguments.quick else RESULTS)
+    print(f"wrote {save(document, folder)}")
+    if folder == RESULTS:
+        print("docs/performance.md is made of it by: .venv/bin/python -m docs.tools")
     raise SystemExit(1 if document["cash"] and document["cash"]["audit"] else 0)
 
 
