@@ -134,6 +134,9 @@ class ShopProcesses:
         if child is not None and child.poll() is None:
             child.send_signal(number)
 
+    def pid(self, process: str) -> int:
+        return self._processes[process].pid
+
     def running(self, process: str) -> bool:
         return process in self._processes
 
