@@ -25,27 +25,42 @@ class Retention:
     idempotency_keys: timedelta = timedelta(days=2)
 
 
-def housekeeping(tables: RuntimeTables, writer: Writer[Any], clock: Clock, retention: Retention) -> list[Sweep]:
-    """The prunes of one service. Only published outbox rows go; what is unsent or parked stays for ever."""
+@dataclass(frozen=True, slots=True)
+class Prunable:
+    """Rows of `table` that may go some time after `column`, if they meet `condition`."""
+
+    name: str
+    table: sa.Table
+    column: sa.Column[Any]
+    condition: sa.ColumnElement[bool] | None = None
+
+    def statement(self, before: datetime) -> sa.Delete:
+        """Deletes the first `CHUNK` of them, along the index of `column`."""
+        key = [*self.table.primary_key.columns]
+        due = self.column < before if self.condition is None else sa.and_(self.column < before, self.condition)
+        return self.table.delete().where(sa.tuple_(*key).in_(sa.select(*key).where(due).limit(CHUNK)))
+
+
+def prunable(tables: RuntimeTables) -> tuple[Prunable, ...]:
+    """What goes of the chassis' own tables. Of the outbox what was sent: the unsent and the parked stay for ever."""
     outbox, inbox, keys, discards = tables.outbox, tables.inbox, tables.idempotency, tables.discards
+    return (
+        Prunable("prune_outbox", outbox, outbox.c.published_at, outbox.c.published_at.isnot(None)),
+        Prunable("prune_inbox", inbox, inbox.c.handled_at),
+        Prunable("prune_discarded_letters", discards, discards.c.discarded_at),
+        Prunable("prune_idempotency_keys", keys, keys.c.created_at),
+    )
 
-    def prune(
-        name: str, table: sa.Table, column: sa.Column[Any], age: timedelta, extra: sa.ColumnElement[bool] | None = None
-    ) -> Sweep:
-        key = [*table.primary_key.columns]
 
-        def statement(before: datetime) -> sa.Delete:
-            due = column < before if extra is None else sa.and_(column < before, extra)
-            return table.delete().where(sa.tuple_(*key).in_(sa.select(*key).where(due).limit(CHUNK)))
+def housekeeping(tables: RuntimeTables, writer: Writer[Any], clock: Clock, retention: Retention) -> list[Sweep]:
+    """The prunes every service has."""
+    ages = (retention.outbox, retention.inbox, retention.inbox, retention.idempotency_keys)
+    return [prune(what, age, writer, clock) for what, age in zip(prunable(tables), ages, strict=True)]
 
-        return Sweep(name, PRUNE_EVERY, _in_chunks(writer, lambda: statement(clock.now() - age)))
 
-    return [
-        prune("prune_outbox", outbox, outbox.c.published_at, retention.outbox, outbox.c.published_at.isnot(None)),
-        prune("prune_inbox", inbox, inbox.c.handled_at, retention.inbox),
-        prune("prune_discarded_letters", discards, discards.c.discarded_at, retention.inbox),
-        prune("prune_idempotency_keys", keys, keys.c.created_at, retention.idempotency_keys),
-    ]
+def prune(what: Prunable, age: timedelta, writer: Writer[Any], clock: Clock) -> Sweep:
+    """The sweep that deletes what is older than `age`, a chunk per transaction."""
+    return Sweep(what.name, PRUNE_EVERY, _in_chunks(writer, lambda: what.statement(clock.now() - age)))
 
 
 def _in_chunks(writer: Writer[Any], statement: Callable[[], sa.Delete]) -> Callable[[], Awaitable[int]]:

@@ -21,24 +21,24 @@ UNDER_WAY: Final = (
 how many get there is a rate of the events published."""
 
 
+_OPEN: Final = orders.c.status.in_([status.value for status in UNDER_WAY])
+COUNTS: Final = sa.select(orders.c.status, sa.func.count().label("count")).where(_OPEN).group_by(orders.c.status)
+OLDEST: Final = (
+    sa.select(orders.c.status, sa.func.min(orders.c.placed_at, type_=orders.c.placed_at.type).label("since"))
+    .where(_OPEN)
+    .group_by(orders.c.status)
+)
+
+
 def figures(reader: Reader, clock: Clock) -> tuple[Figure, Figure]:
     """`orders_under_way` and `orders_under_way_oldest_age_seconds`, by status; both read an index of the open ones."""
 
     async def counts() -> Mapping[str, float]:
-        found = await reader.all(
-            sa.select(orders.c.status, sa.func.count().label("count"))
-            .where(orders.c.status.in_(UNDER_WAY))
-            .group_by(orders.c.status)
-        )
+        found = await reader.all(COUNTS)
         return dict.fromkeys(UNDER_WAY, 0.0) | {row["status"]: float(row["count"]) for row in found}
 
     async def ages() -> Mapping[str, float]:
-        oldest = sa.func.min(orders.c.placed_at, type_=orders.c.placed_at.type)
-        found = await reader.all(
-            sa.select(orders.c.status, oldest.label("since"))
-            .where(orders.c.status.in_(UNDER_WAY))
-            .group_by(orders.c.status)
-        )
+        found = await reader.all(OLDEST)
         now = clock.now()
         return dict.fromkeys(UNDER_WAY, 0.0) | {
             row["status"]: max(0.0, (now - row["since"]).total_seconds()) for row in found

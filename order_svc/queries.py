@@ -3,7 +3,7 @@
 import base64
 import binascii
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -51,6 +51,18 @@ async def list_orders(reader: Reader, wanted: OrderFilter) -> OrderPage:
     Raises:
         ProblemError: 400 bad-cursor.
     """
+    rows = await reader.all(page_statement(wanted))
+    page = [order_view(order_of(row)) for row in rows[: wanted.limit]]
+    more = len(rows) > wanted.limit
+    return OrderPage(items=page, next_cursor=_encode_cursor(page[-1].id) if more else None)
+
+
+def page_statement(wanted: OrderFilter) -> sa.Select[Any]:
+    """One page, and one order more if there is one.
+
+    Raises:
+        ProblemError: 400 bad-cursor.
+    """
     statement = sa.select(orders).order_by(orders.c.id.desc()).limit(wanted.limit + 1)
     if wanted.user_id is not None:
         statement = statement.where(orders.c.user_id == wanted.user_id)
@@ -58,10 +70,7 @@ async def list_orders(reader: Reader, wanted: OrderFilter) -> OrderPage:
         statement = statement.where(orders.c.status == wanted.status.value)
     if wanted.cursor is not None:
         statement = statement.where(orders.c.id < _decode_cursor(wanted.cursor))
-    rows = await reader.all(statement)
-    page = [order_view(order_of(row)) for row in rows[: wanted.limit]]
-    more = len(rows) > wanted.limit
-    return OrderPage(items=page, next_cursor=_encode_cursor(page[-1].id) if more else None)
+    return statement
 
 
 async def timeline_of(reader: Reader, order_id: UUID, after: int = 0) -> list[TimelineEntryView]:

@@ -27,6 +27,12 @@ from order_svc.handlers import expire_order
 from order_svc.store import OrderUnitOfWork, orders
 
 EXPIRE_AT_ONCE: Final = 200
+OVERDUE: Final = (
+    sa.select(orders.c.id)
+    .where(orders.c.deadline_at <= sa.bindparam("now"))
+    .order_by(orders.c.deadline_at)
+    .limit(EXPIRE_AT_ONCE)
+)
 
 
 async def on_stock_reserved(event: StockReserved, uow: OrderUnitOfWork, *, pay_within: timedelta) -> None:
@@ -81,15 +87,9 @@ async def on_payment_refunded(event: PaymentRefunded, uow: OrderUnitOfWork) -> N
 
 def expire_overdue(reader: Reader, writer: Writer[OrderUnitOfWork], clock: Clock) -> Callable[[], Awaitable[int]]:
     """The sweep that ends orders whose stock or payment did not come in time."""
-    overdue = (
-        sa.select(orders.c.id)
-        .where(orders.c.deadline_at <= sa.bindparam("now"))
-        .order_by(orders.c.deadline_at)
-        .limit(EXPIRE_AT_ONCE)
-    )
 
     async def run() -> int:
-        rows = await reader.all(overdue, {"now": clock.now()})
+        rows = await reader.all(OVERDUE, {"now": clock.now()})
         for row in rows:
             await writer.execute(expire_order, ExpireOrder(row["id"]))
         return len(rows)

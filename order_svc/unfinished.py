@@ -66,7 +66,7 @@ async def read_unfinished(
     )
 
 
-def _moving() -> sa.Subquery:
+def moving() -> sa.Subquery:
     """Orders on their way, each with the time of its last timeline entry."""
     o = orders.c
     return (
@@ -79,7 +79,7 @@ def _moving() -> sa.Subquery:
 
 
 async def _states(reader: Reader) -> Sequence[RowMapping]:
-    m = _moving().c
+    m = moving().c
     statement: sa.Select[Any] = sa.select(
         m.status, sa.func.count().label("count"), sa.func.min(m.since).label("oldest_since")
     )
@@ -87,5 +87,5 @@ async def _states(reader: Reader) -> Sequence[RowMapping]:
 
 
 async def _oldest(reader: Reader, limit: int) -> Sequence[RowMapping]:
-    m = _moving().c
+    m = moving().c
     return await reader.all(sa.select(m.id, m.status, m.since, m.deadline_at).order_by(m.since, m.id).limit(limit))

@@ -4,6 +4,7 @@ from datetime import timedelta
 from functools import partial
 from uuid import UUID
 
+from chassis.housekeeping import prune
 from chassis.runtime import Environment, Runtime, ServiceDefinition
 from chassis.sweeps import Sweep
 from chassis.token_feed import TokenFeed
@@ -12,6 +13,7 @@ from payment_svc.consumers import PROJECTIONS, subscriptions
 from payment_svc.courier import Courier
 from payment_svc.domain.operation import Operation
 from payment_svc.providers.port import PaymentProvider
+from payment_svc.prunes import PRUNES
 from payment_svc.reconciler import Reconciler
 from payment_svc.settings import PaymentSettings
 from payment_svc.store import PaymentUnitOfWork
@@ -54,6 +56,8 @@ class PaymentRuntime(Runtime[PaymentUnitOfWork]):
             Sweep("provider_books", timedelta(seconds=settings.reconcile_seconds), self.reconciler.read_books)
         )
         self.add_sweep(Sweep("provider_discrepancies", timedelta(seconds=settings.sweep_seconds), self.reconciler.look))
+        for what in PRUNES:
+            self.add_sweep(prune(what, timedelta(days=settings.keep_answered_days), self.writer, self.clock))
         for sweep in tokens.sweeps(self.writer):
             self.add_sweep(sweep)
         self.on_start(tokens.load)

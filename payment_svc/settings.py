@@ -36,6 +36,10 @@ class PaymentSettings(ServiceSettings):
     reconcile_seconds: Annotated[float, Field(gt=0)] = 30.0
     """How often the provider's own books are compared with ours."""
 
+    keep_answered_days: Annotated[int, Field(ge=7)] = 30
+    """How long notices, answered calls and settled differences are kept: longer than a provider sends a notice again
+    and than an Idempotency-Key lives. Payments, refunds and the ledger stay for ever."""
+
     @property
     def secrets(self) -> tuple[str, ...]:
         given = (secret.strip() for secret in self.webhook_secrets.get_secret_value().split(","))

@@ -36,6 +36,7 @@ def _unique_where(name: str, column: str, condition: str) -> sa.Index:
 _ACTIVE: Final = "state IN ({})".format(", ".join(f"'{state.value}'" for state in ACTIVE))
 _OPEN: Final = sa.text("state IN ('requires_action', 'authorized')")
 _UNSETTLED: Final = sa.text("state <> 'settled'")
+_SETTLED: Final = sa.text("state = 'settled'")
 _PENDING: Final = sa.text("state = 'pending'")
 
 payables = sa.Table(
@@ -131,7 +132,7 @@ operations = sa.Table(
     sa.Column("causation_id", sa.Uuid),
     sa.Column("traceparent", sa.String(80)),
     sa.Column("created_at", UtcDateTime, nullable=False),
-    sa.Column("done_at", UtcDateTime),
+    sa.Column("done_at", UtcDateTime, index=True),
     _one_of("kind", [kind.value for kind in OperationKind]),
     _one_of("state", [state.value for state in OperationState]),
     sa.CheckConstraint("(state = 'done') = (done_at IS NOT NULL)", name="done_at_a_time"),
@@ -166,7 +167,7 @@ webhooks = sa.Table(
     sa.Column("type", sa.String(80), nullable=False),
     sa.Column("state", sa.String(20), nullable=False),
     sa.Column("payment_id", sa.Uuid),
-    sa.Column("received_at", UtcDateTime, nullable=False),
+    sa.Column("received_at", UtcDateTime, nullable=False, index=True),
     comment="what providers told us, once per id of theirs",
 )
 
@@ -185,6 +186,7 @@ discrepancies = sa.Table(
     _one_of("difference", [difference.value for difference in Difference]),
     _one_of("state", [state.value for state in DiscrepancyState]),
     sa.Index("ix_provider_discrepancies_unsettled", "next_at", sqlite_where=_UNSETTLED, postgresql_where=_UNSETTLED),
+    sa.Index("ix_provider_discrepancies_settled", "next_at", sqlite_where=_SETTLED, postgresql_where=_SETTLED),
     comment="payments the provider and we disagree about, by the provider's reference",
 )
 

@@ -24,7 +24,9 @@ class _Explain(Executable, ClauseElement):
 @compiles(_Explain)
 def _compile(element: _Explain, compiler: SQLCompiler, **options: Any) -> str:
     verb = "EXPLAIN QUERY PLAN" if compiler.dialect.name == "sqlite" else "EXPLAIN"
-    return f"{verb} {compiler.process(element.statement, **options)}"  # type: ignore[arg-type] # an executable clause
+    text = compiler.process(element.statement, **options)  # type: ignore[arg-type] # an executable clause
+    compiler._result_columns.clear()  # the plan's lines are not the statement's columns
+    return f"{verb} {text}"
 
 
 async def plan_of(
