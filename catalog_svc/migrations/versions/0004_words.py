@@ -38,7 +38,8 @@ def _take_in() -> None:
     last: Any = None
     while rows := connection.execute(page if last is None else page.where(products.c.sku > last)).all():
         found = [{"word": word, "sku": row.sku} for row in rows for word in sorted(_words(row.search_text))]
-        connection.execute(product_words.insert(), found)
+        if found:
+            connection.execute(product_words.insert(), found)
         last = rows[-1].sku
 
 
