@@ -1,6 +1,8 @@
 """`make run` as its reader sees it: what stands on the screen when the shop is open, and after it was stopped."""
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any, cast
 
@@ -57,3 +59,48 @@ async def test_where_everything_is_stands_last_until_the_shop_is_stopped(tmp_pat
     assert rows[-1].split() == ["stop", "Ctrl-C"]
     assert any(row.endswith(f"{tmp_path}/run/shop.json") for row in rows), "a path that is cut short cannot be copied"
     assert [row for row in rows if not row.startswith("  ")] == [], "log lines scrolled after the addresses"
+
+
+@pytest.mark.browser
+@pytest.mark.e2e
+@pytest.mark.timeout(300)
+async def test_what_does_not_add_up_in_a_running_shop_is_told_to_operators_through_the_edge(tmp_path: Path) -> None:
+    require("caddy")
+    async with (
+        local_shop(tmp_path, EMBEDDED="1", AUDIT_SECONDS="0") as shop,
+        httpx.AsyncClient(base_url=shop.url, timeout=60) as client,
+    ):
+
+        async def login(who: str) -> dict[str, str]:
+            answer = await client.post("/auth/login", json={**shop.state[who], "cookie": False})
+            return {"Authorization": f"Bearer {answer.json()['access_token']}"}
+
+        operator, customer = await login("operator"), await login("customer")
+
+        async def audited() -> dict[str, Any]:
+            """One more audit, from the asking to its end."""
+            asked = await client.post("/audit/runs", headers=operator)
+            assert asked.status_code == 202
+            told: list[dict[str, Any]] = [asked.json()]
+
+            async def ended() -> bool:
+                told.append((await client.get("/audit", headers=operator)).json())
+                return not told[-1]["running"]
+
+            await wait_until(ended, timeout=60)
+            assert told[-1]["trouble"] is None
+            last: dict[str, Any] = told[-1]["last"]
+            return last
+
+        assert (await client.get("/audit", headers=operator)).json()["last"] is None
+        assert (await client.get("/audit", headers=customer)).status_code == 403
+        assert (await client.post("/audit/runs", headers=customer)).status_code == 403
+        assert (await audited())["counts"]["breaches"] == 0
+
+        with closing(sqlite3.connect(tmp_path / "run" / "data" / "catalog.db")) as store, store:
+            store.execute("UPDATE stock SET on_hand = on_hand - 1, received = received - 1 WHERE sku = 'BK-0001'")
+        last = await audited()
+        assert (last["result"], last["counts"]["breaches"]) == ("breach", 1)
+        assert (last["breaches"][0]["check"], last["breaches"][0]["ids"]) == ("stock", ["BK-0001"])
+        for secret in (shop.state["customer"]["email"], shop.state["operator"]["email"]):
+            assert secret not in (tmp_path / "run" / "audit.json").read_text()
