@@ -183,7 +183,7 @@ BUGS: Final = (
         "ownership-off",
         "whoever knows an order's id can read it",
         "order_svc/queries.py",
-        [('if row is None or user_id not in {None, row["user_id"]}:', "if row is None:")],
+        [('if not rows or user_id not in {None, rows[0]["user_id"]}:', "if not rows:")],
         ["tests/order_svc/test_flow.py::test_another_users_order_looks_like_none[sqlite-/timeline]"],
     ),
     SeededBug(

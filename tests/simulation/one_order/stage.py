@@ -14,6 +14,7 @@ from chassis.seedwork import AggregateRoot, NotFoundError
 from contracts.envelope import Event
 from payment_svc.domain.operation import Operation
 from payment_svc.domain.payable import Payable
+from payment_svc.domain.payment import Payment
 from payment_svc.domain.refund import Refund, RefundState
 from tests.simulation.one_order.state import ORDER_ID, READERS, SKU, Message, State
 
@@ -64,6 +65,12 @@ class Payables(Rows[UUID, Payable]):
         return self._rows.setdefault(order_id, Payable(order_id))
 
 
+class Payments(Rows[UUID, Payment]):
+    async def of_order(self, order_id: UUID) -> list[Payment]:
+        """All are of the one order."""
+        return self.all()
+
+
 class Refunds(Rows[UUID, Refund]):
     async def select(self, condition: object) -> list[Refund]:
         """The one question handlers ask with a condition: which automatic ones were refused?"""
@@ -92,7 +99,7 @@ class Stage:
         self.orders = Rows({ORDER_ID: state.order}, "id")
         self.reservations = Reservations(state.reservations, "order_id")
         self.payables = Payables(state.payables, "order_id")
-        self.payments = Rows(state.payments, "id")
+        self.payments = Payments(state.payments, "id")
         self.operations = Rows(state.operations, "id")
         self.refunds = Refunds(state.refunds, "id")
         self._published: list[Event] = []
@@ -110,6 +117,9 @@ class Stage:
     def hand_over(self, operation: Operation) -> None:
         """Every pending operation may be asked at any time."""
 
+    def arrived(self, order_id: UUID, user_id: UUID) -> None:
+        """Nobody waits for an order here."""
+
     def publish(self, event: Event, version: int = 1) -> None:
         self._published.append(event)
 
@@ -117,11 +127,8 @@ class Stage:
         """There is nothing to write."""
 
     async def fetch(self, statement: sa.Select[Any]) -> list[dict[str, Any]]:
-        """The two questions handlers ask in SQL: whose payment is it, and which others were captured?"""
-        (asked,) = (column.name for column in statement.selected_columns)
-        if asked == "order_id":
-            return [{"order_id": ORDER_ID}]
-        return [{"id": payment.id} for payment in self.state.payments.values() if payment.captured]
+        """The one question handlers ask in SQL: whose payment is it?"""
+        return [{"order_id": ORDER_ID}]
 
     def close(self, copies: int) -> State:
         """Every recorded event flies to each of its readers, `copies` times."""
