@@ -92,6 +92,7 @@ async def test_a_breach_is_told_with_what_to_do_and_another_audit_is_asked_for(v
     await expect(page.get_by_text("All services work · The audit found 2 breaches")).to_be_visible()
     await expect(page.get_by_text("2 breaches: the shop does not add up.")).to_be_visible()
     await expect(page.get_by_text("2 min ago, at ")).to_be_visible()
+    await expect(page.get_by_text("Not looked at: projections.")).to_be_visible()
     finding = page.locator(".finding", has_text=f"order {LETTER}: captured twice")
     await expect(finding).to_contain_text("GET /payments?order_id=ID")
     await expect(page.locator(".finding .id", has_text=LETTER)).to_have_count(0)  # it is in the text already

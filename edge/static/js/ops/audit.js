@@ -90,7 +90,7 @@ function findings(last) {
   return [
     list(last, "breaches"),
     asides.map(([kind, title]) => h("details", {}, h("summary", {}, `${title}: ${last.counts[kind]}`), list(last, kind))),
-    blind.length > 0 && h("p", { class: "muted" }, `Nobody could be asked about: ${blind.join(", ")}.`),
+    blind.length > 0 && h("p", { class: "muted" }, `Not looked at: ${blind.join(", ")}.`),
   ];
 }
 
