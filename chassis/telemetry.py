@@ -17,8 +17,8 @@ from chassis.transport import BrokerUnavailableError
 HTTP_BUCKETS: Final = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 HOP_BUCKETS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
 DEAD_KEPT_SECONDS: Final = 15.0
-DEAD_ANSWER_SECONDS: Final = 2.0
-"""Less than Prometheus waits for the whole page."""
+DEAD_ANSWER_SECONDS: Final = 1.0
+"""A broker that does not answer must not keep the rest of the page from whoever asks for it."""
 BATCH_BUCKETS: Final = (1, 2, 4, 8, 16, 32, 64)
 
 
@@ -142,6 +142,9 @@ class Metrics(Observer):
 
     async def _count_dead(self, runtime: Runtime[Any]) -> None:
         """Each question opens a connection to the broker, so the answer is kept for a while, a missing one as well."""
+        if not runtime.transport.health().publisher_connected:
+            self._dead.set(math.nan)
+            return
         now = time.monotonic()
         if self._dead_asked_at is not None and now - self._dead_asked_at < DEAD_KEPT_SECONDS:
             return
