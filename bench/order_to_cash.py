@@ -20,6 +20,7 @@ from uuid import uuid4
 
 import httpx
 
+from bench.durability import count
 from bench.http import Answer, Connection
 from bench.machine import cpu_seconds, rss_mib
 from bench.ports import free_ports
@@ -257,6 +258,9 @@ async def run(parts: set[str], seconds: float, folder: Path, stores: Stores, cus
             finally:
                 looking.cancel()
                 await asyncio.gather(looking, return_exceptions=True)
+            bought = sum(phase.orders for phase in phases)
+            if await count(databases["order"], "orders") < bought:
+                raise RuntimeError(f"{bought} orders were bought, and are not all in the store that is measured")
             return Report(await audited(shop), phases, watch.result() if "memory" in parts else [])
 
 

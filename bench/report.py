@@ -18,7 +18,8 @@ def ratios(document: Mapping[str, Any]) -> dict[tuple[str, str], float]:
 
 def report(document: Mapping[str, Any]) -> str:
     """Everything a run says, in Markdown."""
-    tables = [heading(document), table(document), *cash_tables(document["cash"]), targets_table(document)]
+    targets = "" if document["quick"] else targets_table(document)
+    tables = [heading(document), table(document), *cash_tables(document["cash"]), targets]
     return "\n\n".join(text for text in tables if text)
 
 
