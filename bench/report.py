@@ -6,13 +6,13 @@ from typing import Any
 from bench.targets import targets_table
 
 
-def ratios(document: Mapping[str, Any]) -> dict[tuple[str, str], float]:
-    """Our rate divided by the contestant's, by work and contestant; above 1 we are faster."""
-    ours = {row["work"]: row["rate"] for row in document["rows"] if row["role"] == "ours"}
+def ratios(document: Mapping[str, Any], figure: str = "rate") -> dict[tuple[str, str], float]:
+    """Our figure divided by the contestant's, by work and contestant; of a rate, above 1 we are faster."""
+    ours = {row["work"]: row[figure] for row in document["rows"] if row["role"] == "ours"}
     return {
-        (row["work"], row["contestant"]): round(ours[row["work"]] / row["rate"], 2)
+        (row["work"], row["contestant"]): round(ours[row["work"]] / row[figure], 2)
         for row in document["rows"]
-        if row["role"] not in {"ours", "client"} and row["work"] in ours
+        if row["role"] not in {"ours", "client"} and row["work"] in ours and row[figure]
     }
 
 
@@ -42,11 +42,15 @@ def table(document: Mapping[str, Any]) -> str:
     if not document["rows"]:
         return ""
     lines = [
-        "| work | by | per second (min-max) | p50 ms | p99 ms | CPU ms each | RSS MiB | client busy | ours is |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| work | by | per second (min-max) | p50 ms | p99 ms"
+        " | CPU ms each | RSS MiB | client busy | ours is | with CPU |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    known = ratios(document)
-    return "\n".join([*lines, *(_line(row, known.get((row["work"], row["contestant"]))) for row in document["rows"])])
+    rates, cpu = ratios(document), ratios(document, "cpu_ms_per_unit")
+    for row in document["rows"]:
+        key = (row["work"], row["contestant"])
+        lines.append(_line(row, rates.get(key), cpu.get(key)))
+    return "\n".join(lines)
 
 
 def cash_tables(cash: Mapping[str, Any] | None) -> list[str]:
@@ -74,7 +78,7 @@ def cash_tables(cash: Mapping[str, Any] | None) -> list[str]:
     return [*tables, f"Audit afterwards: {'; '.join(cash['audit']) or 'clean'}."]
 
 
-def _line(row: Mapping[str, Any], ratio: float | None) -> str:
+def _line(row: Mapping[str, Any], ratio: float | None, cpu: float | None) -> str:
     busy = row.get("client_busy_percent")
     cells = [
         row["work"],
@@ -86,6 +90,7 @@ def _line(row: Mapping[str, Any], ratio: float | None) -> str:
         _figure(row.get("rss_mib")),
         f"{busy:.0f} %" if busy is not None else "",
         f"{ratio} times" if ratio else "",
+        f"{cpu} times" if cpu else "",
     ]
     return f"| {' | '.join(cells)} |"
 

@@ -114,7 +114,7 @@ async def _orders(shop: SmallShop, stores: Stores, rounds: int, seconds: float) 
         rows = OrderRows(shop.stores["order"], shop.published)
         asker = Asker(shop.url("order"), shop.pid("order"), ours, 201, seconds, rows.check)
         contestants = [
-            Contestant(f"{FLOOR}, batch commit", "floor", await peer("bench.web.floor:app", "floor_orders")),
+            Contestant("hand-written ASGI, batch commit", "floor", await peer("bench.web.floor:app", "floor_orders")),
             Contestant("order_svc", "ours", asker.once, note="with token, key, prices, and the event published"),
             Contestant(NAIVE, "naive", await peer("bench.web.naive:app", "naive_orders"), note="default pool"),
         ]
