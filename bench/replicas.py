@@ -12,7 +12,9 @@ import json
 import os
 import platform
 import re
+import signal
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
@@ -38,13 +40,18 @@ from tests.fixtures.broker import RabbitNode, private_node
 from tests.support.postgres import on_server, private_cluster
 
 PAY_WITHIN: Final = 900.0
+IDLE_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one order, on the average: CPU milliseconds by who used them, bytes kept in the stores, events, deliveries."""
+    """Of one order, on the average: CPU milliseconds by who used them, bytes kept in the stores, events, deliveries.
+
+    What the shop uses while nobody buys, `idle_ms` of CPU per second, is not in it.
+    """
 
     cpu_ms: Mapping[str, float]
+    idle_ms: Mapping[str, float]
     stored_bytes: int
     events: float
     deliveries: float
@@ -64,16 +71,21 @@ class Row:
 
 @dataclass(frozen=True)
 class Meter:
-    """What was used up to one moment."""
+    """What was used up to one moment, in seconds of a clock that only runs on."""
 
+    at: float
     cpu: Mapping[str, float]
     stored: int
     events: int
     deliveries: int
 
-    def per_order_until(self, later: "Meter", orders: int) -> Cost:
+    def per_order_until(self, later: "Meter", orders: int, idle: Mapping[str, float]) -> Cost:
+        """`idle` is CPU seconds per second."""
+        waited = later.at - self.at
+        used = {who: later.cpu[who] - before - waited * idle[who] for who, before in self.cpu.items()}
         return Cost(
-            {who: round(1000 * (later.cpu[who] - used) / orders, 2) for who, used in self.cpu.items()},
+            {who: round(1000 * seconds / orders, 2) for who, seconds in used.items()},
+            {who: round(1000 * share, 1) for who, share in idle.items()},
             round((later.stored - self.stored) / orders),
             round((later.events - self.events) / orders, 1),
             round((later.deliveries - self.deliveries) / orders, 1),
@@ -103,11 +115,19 @@ class Scales:
             for service, prefix in PREFIXES.items()
         ]
         return Meter(
+            time.monotonic(),
             self._cpu(),
             await self._stored(),
             sum(sum(figure["sent"].values()) for figure in figures),
             sum(sum(figure["received"].values()) for figure in figures),
         )
+
+    async def idle(self) -> dict[str, float]:
+        """CPU seconds per second, by who uses them, while nobody buys."""
+        begun, before = time.monotonic(), self._cpu()
+        await asyncio.sleep(IDLE_SECONDS)
+        seconds = time.monotonic() - begun
+        return {who: (used - before[who]) / seconds for who, used in self._cpu().items()}
 
     def _cpu(self) -> dict[str, float]:
         used = dict.fromkeys(SERVICES, 0.0)
@@ -121,19 +141,19 @@ class Scales:
         return used
 
     async def _stored(self) -> int:
-        stores = self._shop.processes.stores
-        if not self._server:
-            files = [Path(make_url(url).database or "") for url in stores.values()]
-            return sum(part.stat().st_size for file in files for part in file.parent.glob(f"{file.name}*"))
+        """Bytes in the stores; pages that are still in a SQLite file's log count as in the file."""
+        look = _PG_SIZE if self._server else _SQLITE_SIZE
         total = 0
-        for url in stores.values():
+        for url in self._shop.processes.stores.values():
             engine = create_async_engine(url)
             async with engine.connect() as connection:
-                total += (await connection.execute(sa.text("SELECT pg_database_size(current_database())"))).scalar_one()
+                total += int((await connection.execute(look)).scalar_one())
             await engine.dispose()
         return total
 
 
+_PG_SIZE: Final = sa.text("SELECT pg_database_size(current_database())")
+_SQLITE_SIZE: Final = sa.text("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")
 PREFIXES: Final = {"auth": "auth", "catalog": "catalog", "order": "orders", "payment": "payments"}
 
 
@@ -160,10 +180,12 @@ async def run(shop: SupervisedShop, node: RabbitNode, server: str, replicas: int
         email, password = OPERATOR
         buyers = await prepare(doors, {"email": email, "password": password}, http, options.customers)
         await measure("warm-up", buyers, options.seconds / 4, {})
+        await scales.read()
+        idle = await scales.idle()
         before, moment = await scales.read(), Moment.now()
         sustained = await measure("sustained", buyers, options.seconds, {})
         stolen = moment.stolen_percent_until(Moment.now())
-        cost = before.per_order_until(await scales.read(), sustained.orders)
+        cost = before.per_order_until(await scales.read(), sustained.orders, idle)
         for buyer in buyers:
             await buyer.close()
     return Row("PostgreSQL" if server else "SQLite", replicas, os.getloadavg(), stolen, sustained, cost)
@@ -181,21 +203,33 @@ def opened(folder: Path, node: RabbitNode, replicas: int, *, postgresql: bool) -
 def show(rows: Sequence[Row]) -> str:
     """The rows in Markdown."""
     lines = [
-        "| store | processes of each | orders/s | p50 / p99 ms | CPU ms per order | of it broker, stores | bytes"
-        " | events | deliveries | load |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| store | processes of each | orders | orders/s | p50 / p99 ms | CPU ms per order | of it broker, PostgreSQL"
+        " | CPU ms per idle second | bytes | events | deliveries | load |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
-        cpu, whole = row.cost.cpu_ms, row.sustained.whole
-        lines.append(
-            f"| {row.store} | {row.replicas} | {row.sustained.orders_per_second} | {whole.p50:g} / {whole.p99:g}"
-            f" | {sum(cpu.values()):.1f} | {cpu['broker']:.1f}, {cpu.get('postgresql', 0):.1f}"
-            f" | {row.cost.stored_bytes:,} | {row.cost.events} | {row.cost.deliveries} | {row.load[0]:.1f} |"
-        )
+        cost, sustained, whole = row.cost, row.sustained, row.sustained.whole
+        cells = [
+            row.store,
+            row.replicas,
+            sustained.orders,
+            sustained.orders_per_second,
+            f"{whole.p50:g} / {whole.p99:g}",
+            f"{sum(cost.cpu_ms.values()):.1f}",
+            f"{cost.cpu_ms['broker']:.1f}, {cost.cpu_ms.get('postgresql', 0):.1f}",
+            f"{sum(cost.idle_ms.values()):.0f}",
+            f"{cost.stored_bytes:,}",
+            cost.events,
+            cost.deliveries,
+            f"{row.load[0]:.1f}",
+        ]
+        lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines)
 
 
 def main() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)  # also when told to stop: end the shops and the broker
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--customers", type=int, default=16, help="how many buy at once")
     parser.add_argument("--seconds", type=float, default=20, help="of the measured phase")
