@@ -1,9 +1,9 @@
 """Does a full store answer as fast as an empty one? `python -m bench.grow` fills one and asks both in turn.
 
 Full: a year of orders with their timelines, and of the outbox, inbox and keys what the prunes leave (7, 30 and 2 days),
-beside 100,000 products with their words, on SQLite with `synchronous=FULL`. Empty: the products that are bought. Only
-order_svc and catalog_svc are asked, without a broker; an order's way to its payment, payment_svc and PostgreSQL are not
-measured here.
+beside 100,000 products with their words, on SQLite with `synchronous=FULL`. Empty: no order, 1,000
+products. Only order_svc and catalog_svc are asked, without a broker; an order's way to its payment, payment_svc and
+PostgreSQL are not measured here.
 """
 
 import argparse
@@ -37,6 +37,9 @@ from tests.support.tokens import TokenMint
 
 CONNECTIONS = 16
 BOUGHT = 50
+FEW_PRODUCTS = 1_000
+"""So many that every page that is asked for is full."""
+
 YEAR = timedelta(days=365)
 BUYER = UUID(int=7)
 
@@ -248,7 +251,7 @@ def main() -> None:
     mint, before = TokenMint(), Moment.now()
     with tempfile.TemporaryDirectory(prefix="orderflow-grow-") as name, ExitStack() as stack:
         sides = []
-        for side, orders, products in (("empty", 0, BOUGHT), ("full", arguments.orders, arguments.products)):
+        for side, orders, products in (("empty", 0, FEW_PRODUCTS), ("full", arguments.orders, arguments.products)):
             folder, begun = Path(name) / side, time.perf_counter()
             for service in ("order", "catalog"):
                 migrate(f"{service}_svc", _url(folder, service))
