@@ -245,7 +245,7 @@ async def run(parts: set[str], seconds: float, folder: Path, stores: Stores, cus
     databases = {service: await stores.new(service) for service in SERVICES}
     with _environment({f"{service.upper()}_DATABASE_URL": url for service, url in databases.items()}):
         async with (
-            open_shop(config, ShopConsole()),
+            open_shop(config, ShopConsole.on_stderr()),
             running_shop(config) as shop,
             httpx.AsyncClient(timeout=60, trust_env=False) as http,
         ):
