@@ -175,6 +175,18 @@ class ShopConfig:
             }
         return own
 
+    def environment(self) -> dict[str, str]:
+        """What makes `from_environment` say the same in another process of this shop."""
+        return {
+            **{name.upper(): str(getattr(self.ports, name)) for name in Ports.__slots__},
+            "RUN_DIR": str(self.run_dir),
+            "AMQP_URL": self.amqp_url or "",
+            "EMBEDDED": "1" if self.embedded else "0",
+            "DEMO": "1" if self.demo else "0",
+            "PROVIDER": "remote" if self.remote_provider else "simulated",
+            "AUDIT_SECONDS": str(self.audit_seconds),
+        }
+
     def provider_environment(self) -> dict[str, str]:
         """What the payment company's process needs to know; how it misbehaves is in `SIMULATOR_…` already."""
         return {

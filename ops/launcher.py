@@ -78,7 +78,7 @@ async def open_shop(config: ShopConfig, console: ShopConsole) -> AsyncIterator[N
         state.children = {child.spec.name: child for child in (*children, *edge)}
         state.write(ready=True)
         if edge:  # who reads it, reads it there
-            state.children["auditor"] = await stack.enter_async_context(_auditor(console, state))
+            state.children["auditor"] = await stack.enter_async_context(_auditor(config, console, state))
             state.changed()
             await wait_answering(f"http://127.0.0.1:{config.ports.auditor_port}/audit")
         await wait_quiet([*state.children.values()])
@@ -243,8 +243,9 @@ async def _edge(config: ShopConfig, console: ShopConsole, state: ShopState) -> A
 
 
 @asynccontextmanager
-async def _auditor(console: ShopConsole, state: ShopState) -> AsyncIterator[Child]:
-    child = Child(ChildSpec("auditor", [sys.executable, "-m", "ops.auditor"]), console, state.changed)
+async def _auditor(config: ShopConfig, console: ShopConsole, state: ShopState) -> AsyncIterator[Child]:
+    spec = ChildSpec("auditor", [sys.executable, "-m", "ops.auditor"], config.environment())
+    child = Child(spec, console, state.changed)
     await child.start()
     try:
         yield child

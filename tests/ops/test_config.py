@@ -1,10 +1,11 @@
 """What the launcher tells each process of a local shop."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from ops.config import ConfigError, ShopConfig
+from ops.config import ConfigError, Ports, Secrets, ShopConfig
 from payment_svc.providers.simulator.settings import SimulatorSettings
 from payment_svc.settings import PaymentSettings
 
@@ -35,3 +36,13 @@ def test_payment_svc_and_the_remote_provider_are_told_the_same(tmp_path: Path, m
 def test_a_provider_nobody_knows(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="PROVIDER is 'stripe'"):
         ShopConfig.from_environment({"RUN_DIR": str(tmp_path), "PROVIDER": "stripe"})
+
+
+def test_another_process_of_the_shop_is_told_all_of_it(tmp_path: Path) -> None:
+    ports = Ports(**{name: 2000 + number for number, name in enumerate(Ports.__slots__)})
+    secrets = Secrets.load(tmp_path / "secrets.json")
+    config = ShopConfig(tmp_path, ports, secrets, "amqp://a:b@c/", embedded=True, demo=False)
+    config = replace(config, remote_provider=True, audit_seconds=7.5)
+    assert ShopConfig.from_environment(config.environment()) == config
+    plain = ShopConfig(tmp_path, Ports(), secrets, None, embedded=False, demo=True)
+    assert ShopConfig.from_environment(plain.environment()) == plain
