@@ -1,7 +1,7 @@
 """A route that is called as it stands: documented by its signature like any other, without FastAPI's work per request.
 
-To solve dependencies, validate parameters and copy them was measured as two thirds of the time of a read that takes the
-store some ten microseconds. For the few routes asked most often, whose parameters are checked by hand.
+To solve dependencies, validate parameters and copy them costs more than a read that takes the store some ten
+microseconds. For the few routes asked most often, whose parameters are checked by hand.
 """
 
 from collections.abc import Callable, Coroutine
