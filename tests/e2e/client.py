@@ -15,7 +15,8 @@ from ops.config import SERVICES
 from tests.e2e.processes import OPERATOR, ShopProcesses
 from tests.support.waiting import wait_until
 
-PATIENCE = 60.0
+PATIENCE = 100.0
+"""A request whose process dies twice over it waits for two leases of 30 seconds, and for the machine besides."""
 
 
 @dataclass(frozen=True)
