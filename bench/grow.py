@@ -117,7 +117,8 @@ def fill_catalog(path: Path, products: int) -> None:
             found, at = search_text(title, "Nobody", sku), f"2026-01-{1 + n % 28:02} 00:00:00.000000"
             text = "A description. " * 10
             row = (sku, title, "Nobody", f"Category {n % 20}", text, rng.randint(100, 9_999), "EUR", "listed", at, 1)
-            store.execute(f"INSERT INTO products VALUES ({','.join('?' * 12)})", (*row, sort_key(title), found))  # noqa: S608
+            insert = "INSERT INTO products VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            store.execute(insert, (*row, sort_key(title), found))
             store.executemany("INSERT INTO product_words VALUES (?, ?)", [(word, sku) for word in words(found)])
         store.execute(
             "INSERT INTO stock (sku, on_sale, on_hand, reserved, sold, received, version)"
@@ -142,7 +143,7 @@ def serving(name: str, folder: Path) -> Iterator[Side]:
                 "LOG_LEVEL": "error",
             }
             command = [sys.executable, "-m", f"{service}_svc", "serve"]
-            processes[service] = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)  # noqa: S603
+            processes[service] = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)  # noqa: S603 - our own services
             urls[service] = f"http://127.0.0.1:{port}"
             _await_answer(f"{urls[service]}/healthz")
         yield Side(name, urls, {service: process.pid for service, process in processes.items()})

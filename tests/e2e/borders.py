@@ -89,9 +89,13 @@ def cases(service: str, point: str) -> Iterator[Case]:
 
 
 class PatientShop(Shop):
-    """Its users come back after a 500, too: an exception at a border is one."""
+    """Its users come back after a 500, too: an exception at a border is one.
+
+    One whose process stumbles twice over a payment waits for two leases of 30 seconds, and for the machine besides.
+    """
 
     come_back: ClassVar = frozenset({500, 502, 503, 504})
+    patience: ClassVar = 100.0
 
 
 class Stumbling:

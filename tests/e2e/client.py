@@ -15,8 +15,7 @@ from ops.config import SERVICES
 from tests.e2e.processes import OPERATOR, ShopProcesses
 from tests.support.waiting import wait_until
 
-PATIENCE = 100.0
-"""A request whose process dies twice over it waits for two leases of 30 seconds, and for the machine besides."""
+PATIENCE = 60.0
 
 
 @dataclass(frozen=True)
@@ -26,9 +25,10 @@ class Customer:
 
 
 class Shop:
-    """The shop as its users see it; `come_back` are the statuses after which they try again."""
+    """The shop as its users see it: after `come_back` statuses they try again, for `patience` seconds."""
 
     come_back: ClassVar = frozenset({502, 503, 504})
+    patience: ClassVar = PATIENCE
 
     def __init__(self, processes: ShopProcesses, http: httpx.AsyncClient) -> None:
         self.processes = processes
@@ -55,7 +55,9 @@ class Shop:
                 return False
             return answer.status_code not in self.come_back
 
-        await wait_until(answered, timeout=PATIENCE, message=f"{method} {path} was not answered in {PATIENCE} s")
+        await wait_until(
+            answered, timeout=self.patience, message=f"{method} {path} was not answered in {self.patience:g} s"
+        )
         assert answer is not None
         return answer
 
@@ -111,7 +113,7 @@ class Shop:
             order_id = answer.json()["id"]
             return True
 
-        await wait_until(placed, timeout=PATIENCE, message=f"order_svc never heard of {sku}")
+        await wait_until(placed, timeout=self.patience, message=f"order_svc never heard of {sku}")
         return order_id
 
     async def order(self, customer: Customer, order_id: str) -> dict[str, Any]:
@@ -130,7 +132,7 @@ class Shop:
             return order["status"] in statuses
 
         with contextlib.suppress(AssertionError):
-            await wait_until(there, timeout=PATIENCE)
+            await wait_until(there, timeout=self.patience)
         assert order["status"] in statuses, f"{order_id} is {order['status']}, not {statuses}"
         return order
 
@@ -155,7 +157,7 @@ class Shop:
             payment = answer.json()
             return True
 
-        await wait_until(paid, timeout=PATIENCE, message=f"order {order_id} never became payable")
+        await wait_until(paid, timeout=self.patience, message=f"order {order_id} never became payable")
         return payment
 
     async def cancel(self, customer: Customer, order_id: str) -> httpx.Response:
@@ -175,7 +177,7 @@ class Shop:
 
     async def adds_up(self) -> None:
         """The conservation audit: the shop comes to rest, and then stock, money and messages add up."""
-        report = await self.audited(wait=PATIENCE)
+        report = await self.audited(wait=self.patience)
         assert report.breaches == [], report.breaches
         assert report.moving == [], report.moving
 
