@@ -85,3 +85,17 @@ async def test_a_store_that_cannot_be_read_is_everybodys_error() -> None:
     shelf.broken = True
     for result in await asyncio.gather(*several, return_exceptions=True):
         assert isinstance(result, OSError)
+
+
+async def test_what_this_process_took_in_is_heard_without_another_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrivals, "LOOK_AGAIN_SECONDS", FOR_EVER)
+    order_id, user_id = uuid4(), uuid4()
+    shelf = Shelf({}, looks_before=0)
+    waiting = Arrivals(shelf)
+    paying = asyncio.create_task(waiting.wait_for(order_id, user_id, FOR_EVER))
+    await wait_until(lambda: shelf.looks == 1)
+    waiting.heard(order_id, user_id)
+    async with asyncio.timeout(10):
+        assert await paying
+    assert shelf.looks == 1
+    await waiting.stop()
