@@ -17,12 +17,20 @@ class Answer:
         self.status = 0
         self.body = b""
         self.complete = False
+        self.last = False
+        """Whether the server closes the connection after it."""
+        self._parser = httptools.HttpResponseParser(self)
+
+    def feed(self, data: bytes) -> None:
+        self._parser.feed_data(data)
 
     def on_body(self, body: bytes) -> None:
         self.body += body
 
     def on_message_complete(self) -> None:
         self.complete = True
+        self.status = self._parser.get_status_code()
+        self.last = not self._parser.should_keep_alive()  # asked any later, the parser has forgotten and says no
 
     def json(self) -> Any:
         return json.loads(self.body)
@@ -93,13 +101,11 @@ class Connection:
         reader, writer = await self.open()
         writer.write(message)
         answer = Answer()
-        parser = httptools.HttpResponseParser(answer)
         while not answer.complete:
             data = await reader.read(65536)
             if not data:
                 raise EOFError
-            parser.feed_data(data)
-        answer.status = parser.get_status_code()
-        if not parser.should_keep_alive():
+            answer.feed(data)
+        if answer.last:
             await self.close()
         return answer
