@@ -9,6 +9,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import Enum, auto
 from functools import partial
 from typing import Any, Final
 
@@ -31,6 +32,9 @@ log = structlog.get_logger()
 
 SELECT_LIMIT: Final = 500
 POLL: Final = timedelta(seconds=1)
+STUCK_PAUSE: Final = timedelta(seconds=0.25)
+"""After a window of which nothing got through. New events wake nobody then: while the broker is away each request would
+have the whole window read and offered again, which costs more than the request."""
 MARK_AFTER: Final = timedelta(milliseconds=100)
 PARK_AFTER: Final = 10
 MAX_BACKOFF: Final = timedelta(seconds=30)
@@ -43,6 +47,15 @@ class OutboxStatus:
     pending: int
     parked: int
     oldest: datetime | None
+
+
+class _Window(Enum):
+    """What came of looking for events to publish: nothing is due (any more), some got through, or the broker, as far
+    as we know, took none."""
+
+    EMPTY = auto()
+    SENT = auto()
+    STUCK = auto()
 
 
 class Relay:
@@ -82,7 +95,7 @@ class Relay:
         self._marking: asyncio.Task[None] | None = None
         self._marks: set[asyncio.Task[None]] = set()
         self._mark_now = asyncio.Event()
-        self._stopping = False
+        self._stop = asyncio.Event()
         self._pending = self._pending_statement()
         self._mark = (
             outbox.update()
@@ -100,12 +113,12 @@ class Relay:
         return self._leadership.leads
 
     async def start(self) -> None:
-        self._stopping = False
+        self._stop.clear()
         self._task = asyncio.create_task(self._run(), name="relay")
 
     async def stop(self) -> None:
         """Finish the window in flight, then give the lead away."""
-        self._stopping = True
+        self._stop.set()
         self.wake()
         if self._task is not None:
             await asyncio.gather(self._task, return_exceptions=True)
@@ -115,9 +128,9 @@ class Relay:
 
     async def run_once(self) -> bool:
         """Publish one window of due events and mark what was confirmed; True if it made progress."""
-        progress = await self._leadership.hold() and await self._publish_window()
+        sent = await self._leadership.hold() and await self._publish_window() is _Window.SENT
         await self._marked()
-        return progress
+        return sent
 
     async def status(self) -> OutboxStatus:
         o = self._outbox.c
@@ -131,27 +144,36 @@ class Relay:
 
     async def _run(self) -> None:
         failures = 0
-        while not self._stopping:
+        while not self._stop.is_set():
             woken = self._wake.is_set()
             self._wake.clear()
+            window = _Window.EMPTY
             try:
-                if not await self._leadership.hold():
-                    if woken:
-                        await self._leadership.call()
-                elif await self._publish_window():
+                if await self._leadership.hold():
+                    window = await self._publish_window()
                     failures = 0
-                    continue
+                elif woken:
+                    await self._leadership.call()
             except Exception:
                 failures = min(failures + 1, 5)
                 log.exception("relay.failed")
-            pause = POLL.total_seconds() * 2**failures * self._rng.uniform(0.8, 1.2)
-            try:
-                async with asyncio.timeout(pause):
-                    await self._wake.wait()
-            except TimeoutError:
-                continue
+            match window:
+                case _Window.SENT:
+                    continue
+                case _Window.STUCK:
+                    await self._pause(self._stop, STUCK_PAUSE)
+                case _Window.EMPTY:
+                    await self._pause(self._wake, POLL * 2**failures)
 
-    async def _publish_window(self) -> bool:
+    async def _pause(self, end: asyncio.Event, most: timedelta) -> None:
+        """Until `end`, but not for long; processes that began together do not go on together."""
+        try:
+            async with asyncio.timeout(most.total_seconds() * self._rng.uniform(0.8, 1.2)):
+                await end.wait()
+        except TimeoutError:
+            return
+
+    async def _publish_window(self) -> _Window:
         """One window of due events, published and confirmed; the marks follow while the next window is on its way."""
         self._begin_marking()  # of what could not be marked before
         sent = frozenset(self._confirmed)  # as it is before we look: a mark may be committed while the rows come
@@ -159,9 +181,9 @@ class Relay:
         window = _first_of_each_aggregate([row for row in rows if row["id"] not in sent])
         if not window:
             if len(rows) < SELECT_LIMIT:
-                return False
+                return _Window.EMPTY
             await self._marked()
-            return not self._unmarked
+            return _Window.STUCK if self._unmarked else _Window.SENT
         self._failpoints.hit("relay.after_select")
         results = await self._tracer.publish([self._message(row) for row in window], self._transport.publish)
         self._failpoints.hit("relay.after_publish")
@@ -188,8 +210,8 @@ class Relay:
             timestamp=row["created_at"],
         )
 
-    async def _settle(self, window: Sequence[RowMapping], results: Sequence[PublishResult]) -> bool:
-        """Deal with the broker's answers; whether any event got through."""
+    async def _settle(self, window: Sequence[RowMapping], results: Sequence[PublishResult]) -> _Window:
+        """Deal with the broker's answers."""
         now = self._clock.now()
         confirmed: list[int] = []
         for row, result in zip(window, results, strict=True):
@@ -211,7 +233,10 @@ class Relay:
         self._unmarked += ({"b_id": id_, "b_at": now} for id_ in confirmed)
         self._begin_marking()
         self._failpoints.hit("relay.after_confirm")
-        return bool(confirmed)
+        if confirmed:
+            return _Window.SENT
+        stuck = any(result.outcome is Outcome.UNKNOWN for result in results)
+        return _Window.STUCK if stuck else _Window.EMPTY  # what was refused is put back and not due
 
     def _begin_marking(self) -> None:
         if self._unmarked and self._marking is None:

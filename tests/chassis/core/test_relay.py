@@ -16,6 +16,7 @@ from chassis.ids import Uuid7
 from chassis.relay import PARK_AFTER
 from chassis.runtime import Environment, Runtime
 from chassis.topology import JOURNAL, shop_topology
+from chassis.transport import Outcome, OutgoingMessage, PublishResult
 from chassis.transport.memory import MemoryBroker, MemoryTransport
 from tests.support.clocks import ManualClock
 from tests.support.toy import TABLES, Add, ToyUnitOfWork, add, create_tables, toy_service
@@ -123,6 +124,54 @@ async def test_status_tells_what_waits(runtime: Runtime[ToyUnitOfWork], clock: M
     clock.advance(timedelta(seconds=5))
     status = await runtime.relay.status()
     assert (status.pending, status.parked, status.oldest) == (1, 0, start)
+
+
+class Absent(MemoryTransport):
+    """A broker that takes nothing, and counts how often it was asked to."""
+
+    asked = 0
+
+    async def publish(self, messages: Sequence[OutgoingMessage]) -> list[PublishResult]:
+        self.asked += 1
+        return [PublishResult(Outcome.UNKNOWN, "not connected")] * len(messages)
+
+
+async def test_events_do_not_make_an_absent_broker_be_asked_again_and_again(
+    store_url: str, clock: ManualClock, broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chassis.relay.STUCK_PAUSE", timedelta(hours=1))
+    await create_tables(store_url)
+    absent = Absent(broker, "order")
+    runtime = Runtime(
+        toy_service(), Environment(store=Store(store_url), transport=absent, clock=clock, ids=Uuid7(clock))
+    )
+    await runtime.writer.start()
+    await runtime.relay.start()
+    await runtime.writer.execute(add, Add(uuid4()))
+    await wait_until(lambda: absent.asked > 0)
+    for _ in range(10):
+        await runtime.writer.execute(add, Add(uuid4()))
+    assert absent.asked == 1
+    await runtime.relay.stop()  # at once: it waits for no pause
+    await runtime.writer.stop()
+    await runtime.store.close()
+
+
+async def test_an_absent_broker_is_asked_again_without_being_told(
+    store_url: str, clock: ManualClock, broker: MemoryBroker
+) -> None:
+    await create_tables(store_url)
+    absent = Absent(broker, "order")
+    runtime = Runtime(
+        toy_service(), Environment(store=Store(store_url), transport=absent, clock=clock, ids=Uuid7(clock))
+    )
+    await runtime.writer.start()
+    await runtime.writer.execute(add, Add(uuid4()))
+    await runtime.relay.start()
+    await wait_until(lambda: absent.asked > 2)
+    await runtime.relay.stop()
+    await runtime.writer.stop()
+    await runtime.store.close()
 
 
 class LateReader:
