@@ -1,53 +1,63 @@
-"""Tells waiting requests (long polls, event streams) that an order changed. In this process only: others poll."""
+"""Tells waiting requests (long polls, event streams) what became of an order. In this process only: others poll."""
 
 import asyncio
 from collections import defaultdict
 from uuid import UUID
+
+from order_svc.domain.order import OrderStatus
 
 
 class ChangeFeed:
     """Wakes whoever waits for one order. A hint, not a source: the waiter reads the store again."""
 
     def __init__(self) -> None:
-        self._waiters: defaultdict[UUID, set[asyncio.Event]] = defaultdict(set)
+        self._watches: defaultdict[UUID, set[Watch]] = defaultdict(set)
 
-    def notify(self, order_id: UUID) -> None:
-        for waiter in self._waiters.get(order_id, ()):
-            waiter.set()
+    def notify(self, order_id: UUID, status: OrderStatus) -> None:
+        """Something about the order has been committed, and this is its status now."""
+        for watch in self._watches.get(order_id, ()):
+            watch.hear(status)
 
     def watch(self, order_id: UUID) -> "Watch":
         """Begin to listen; changes from now on are noticed, so read the store after this, not before."""
         return Watch(self, order_id)
 
-    def add(self, order_id: UUID, waiter: asyncio.Event) -> None:
-        self._waiters[order_id].add(waiter)
+    def add(self, order_id: UUID, watch: "Watch") -> None:
+        self._watches[order_id].add(watch)
 
-    def remove(self, order_id: UUID, waiter: asyncio.Event) -> None:
-        waiters = self._waiters[order_id]
-        waiters.discard(waiter)
-        if not waiters:
-            del self._waiters[order_id]
+    def remove(self, order_id: UUID, watch: "Watch") -> None:
+        watches = self._watches[order_id]
+        watches.discard(watch)
+        if not watches:
+            del self._watches[order_id]
 
 
 class Watch:
-    """A context in which `changed` waits for the next change of one order, or for `timeout` seconds to pass."""
+    """A context in which `changed` waits for the next change of one order."""
 
     def __init__(self, feed: ChangeFeed, order_id: UUID) -> None:
         self._feed = feed
         self._order_id = order_id
-        self._event = asyncio.Event()
+        self._heard = asyncio.Event()
+        self._status: OrderStatus | None = None
 
     def __enter__(self) -> "Watch":
-        self._feed.add(self._order_id, self._event)
+        self._feed.add(self._order_id, self)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._feed.remove(self._order_id, self._event)
+        self._feed.remove(self._order_id, self)
 
-    async def changed(self, timeout: float) -> None:
+    def hear(self, status: OrderStatus) -> None:
+        self._status = status
+        self._heard.set()
+
+    async def changed(self, timeout: float) -> OrderStatus | None:
+        """The order's status after its last change, or None if nothing was heard of one within `timeout` seconds."""
         try:
             async with asyncio.timeout(timeout):
-                await self._event.wait()
+                await self._heard.wait()
         except TimeoutError:
-            return
-        self._event.clear()
+            return None
+        self._heard.clear()
+        return self._status

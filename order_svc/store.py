@@ -112,7 +112,10 @@ class OrderRepository(Repository[Order, UUID]):
 
     async def flush(self) -> None:
         for order in self.loaded():
-            for entry in order.pull_entries():
+            entries = order.pull_entries()
+            if entries:
+                self._uow.after_commit(partial(self._feed.notify, order.id, order.status))
+            for entry in entries:
                 self._uow.append(
                     timeline,
                     {
@@ -125,7 +128,6 @@ class OrderRepository(Repository[Order, UUID]):
                         "text": entry.text,
                     },
                 )
-                self._uow.after_commit(partial(self._feed.notify, order.id))
         await super().flush()
 
 

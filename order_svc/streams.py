@@ -1,6 +1,7 @@
 """Answers that wait: the long poll on one order, and its timeline as server-sent events.
 
-Both read the store; the feed only tells them when to look again, and a look each second finds what others wrote.
+Both read the store; the feed only tells them when to look again, and a look each second finds what others wrote. What
+the feed tells on the way to the awaited status is not looked at: most orders pass two states that nobody waits for.
 """
 
 import asyncio
@@ -66,11 +67,13 @@ async def wait_for(
     with feed.watch(order_id) as watch:
         order = await find_order(reader, order_id, user_id)
         first_version = order.version
-        while not (_reached(order, until) if until else order.version != first_version):
+        while not (_reached(order.status, until) if until else order.version != first_version):
             left = deadline - loop.time()
             if left <= 0 or stopping.is_set():
                 break
-            await watch.changed(min(left, LOOK_AGAIN_SECONDS))
+            heard = await watch.changed(min(left, LOOK_AGAIN_SECONDS))
+            while heard and until and not _reached(heard, until) and not stopping.is_set():
+                heard = await watch.changed(max(0.0, min(deadline - loop.time(), LOOK_AGAIN_SECONDS)))
             order = await find_order(reader, order_id, user_id)
     return order
 
@@ -99,9 +102,9 @@ async def event_stream(
             await watch.changed(LOOK_AGAIN_SECONDS)
 
 
-def _reached(order: OrderView, until: OrderStatus) -> bool:
-    """Whether the order is there, or cannot come there any more: it went past, or ended."""
-    return order.status is until or not TRANSITIONS.leads_to(order.status, until)
+def _reached(status: OrderStatus, until: OrderStatus) -> bool:
+    """Whether an order of this status is there, or cannot come there any more: it went past, or ended."""
+    return status is until or not TRANSITIONS.leads_to(status, until)
 
 
 def _format(entry: TimelineEntryView) -> bytes:
