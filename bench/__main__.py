@@ -32,7 +32,7 @@ async def races(parts: set[str], folder: Path, fresh: Stores, *, quick: bool, pe
         if "hop" in parts:
             rows += await race(node, fresh, 1 if quick else 5, 0.05 if quick else 1.0, peers=peers)
         if "backlog" in parts:
-            rows += await drain(node, fresh, 300 if quick else 20_000)
+            rows += await drain(node, fresh, 1 if quick else 3, 300 if quick else 20_000)
         if parts & {"orders", "reads"}:
             rows += await web(node, folder / "web", fresh, parts, quick=quick)
         if "replay" in parts:

@@ -111,10 +111,10 @@ async def _heat(node: Node, stores: Stores, scale: float) -> tuple[int, int]:
     return settings[max(rows, key=lambda row: row.rate_max).contestant]
 
 
-async def drain(node: Node, stores: Stores, events: int) -> list[Row]:
-    """A backlog of `events` worked off by the chassis, in one go."""
+async def drain(node: Node, stores: Stores, rounds: int, events: int) -> list[Row]:
+    """A backlog of `events` worked off by the chassis, in one go each round."""
     ours = Hopper("bench.hop.ours", events, node.new_vhost(), await stores.new("backlog"))
-    return await interleaved(f"backlog of {events:,} events", [Contestant("the chassis", "ours", ours.once)], 1)
+    return await interleaved(f"backlog of {events:,} events", [Contestant("the chassis", "ours", ours.once)], rounds)
 
 
 def _message(number: int) -> aio_pika.Message:
