@@ -11,7 +11,7 @@ from starlette.responses import Response
 from catalog_svc import queries
 from catalog_svc.commands import AdjustStock, ChangeProduct, ListProduct, RetireProduct, Versions
 from catalog_svc.cursors import BadCursorError
-from catalog_svc.domain.product import SKU_PATTERN, DetailChanges, Details
+from catalog_svc.domain.product import DetailChanges, Details
 from catalog_svc.domain.stock import StockCounts
 from catalog_svc.handlers import adjust_stock, change_product, list_product, retire_product
 from catalog_svc.schemas import (
@@ -36,9 +36,8 @@ from chassis.idempotency_key import parse_key, stored_answer
 from chassis.problems import ProblemError
 from chassis.runtime import Runtime
 
-router = APIRouter(prefix="/catalog", tags=["catalog"])
+router = APIRouter(prefix="/catalog", tags=["catalog"], route_class=DirectRoute)
 
-_SKU: Final = re.compile(SKU_PATTERN)
 _PRODUCT_ETAG = re.compile(r'(?:W/)?"(\d{1,9})\.[^"]*"')
 _STOCK_ROUTE: Final = "POST /catalog/products/{sku}/stock"
 
@@ -84,22 +83,15 @@ async def browse(
     return _cached(request, orjson.dumps(page), cache_control)
 
 
-async def detail(request: Request, sku: PathSku) -> Response:
+@router.get("/products/{sku}", response_model=ProductView)
+async def detail(request: Request, runtime: CatalogRuntime, cache_control: CacheControl, sku: PathSku) -> Response:
     """One product; a retired one too, for those who hold an order of it."""
-    if not _SKU.fullmatch(sku):
-        raise ProblemError(404, "not-found")
-    state = request.app.state
-    shown = await queries.product(state.runtime.reader, sku)
-    etag, cache_control = _product_etag(shown), state.settings.cache_control
+    shown = await queries.product(runtime.reader, sku)
+    etag = _product_etag(shown)
     if is_unchanged(request, etag):
         return not_modified(etag, cache_control)
     headers = {"ETag": etag, "Cache-Control": cache_control}
     return Response(orjson.dumps(shown), headers=headers, media_type="application/json")
-
-
-router.add_api_route(
-    "/products/{sku}", detail, methods=["GET"], response_model=ProductView, route_class_override=DirectRoute
-)
 
 
 @router.get("/categories", response_model=Categories)
@@ -135,9 +127,10 @@ async def change(
 
 
 @router.delete("/products/{sku}", status_code=204, response_class=Response)
-async def retire(principal: Operator, runtime: CatalogRuntime, sku: PathSku, if_match: IfMatch) -> None:
+async def retire(principal: Operator, runtime: CatalogRuntime, sku: PathSku, if_match: IfMatch) -> Response:
     """Take the product off sale; orders that hold it go on. `If-Match: *` retires whatever version there is."""
     await runtime.writer.execute(retire_product, RetireProduct(sku, _versions(if_match)))
+    return Response(status_code=204)
 
 
 @router.post("/products/{sku}/stock", response_model=StockView)

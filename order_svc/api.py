@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from chassis.auth import AnyUser, Customer, Operator, Principal
 from chassis.body import json_body
+from chassis.direct import DirectRoute
 from chassis.fields import PathUuid
 from chassis.idempotency import IdempotentRequest, StoredResponse
 from chassis.idempotency_key import idempotent, stored_answer
@@ -26,7 +27,7 @@ from order_svc.store import OrderUnitOfWork
 
 MAX_WAIT_SECONDS: Final = 30
 
-router = APIRouter(prefix="/orders", tags=["orders"])
+router = APIRouter(prefix="/orders", tags=["orders"], route_class=DirectRoute)
 
 
 class Context:

@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from chassis.auth import AnyUser, Customer, Operator
 from chassis.body import json_body
+from chassis.direct import DirectRoute
 from chassis.fields import CanonicalUuid, PathUuid
 from chassis.idempotency import IdempotentRequest, StoredResponse
 from chassis.idempotency_key import idempotent, stored_answer
@@ -22,7 +23,7 @@ from payment_svc.results import finish_payment, finish_refund
 from payment_svc.runtime import PaymentRuntime
 from payment_svc.schemas import PaymentAnswer, PaymentList, PayOrder, RefundAnswer, RefundPayment
 
-router = APIRouter(prefix="/payments", tags=["payments"])
+router = APIRouter(prefix="/payments", tags=["payments"], route_class=DirectRoute)
 
 
 async def _runtime(request: Request) -> PaymentRuntime:
