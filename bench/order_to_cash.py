@@ -243,7 +243,7 @@ async def run(parts: set[str], seconds: float, folder: Path, stores: Stores, cus
     ports = Ports(*free_ports(len(Ports.__slots__)))
     config = ShopConfig(folder, ports, Secrets.load(folder / "secrets.json"), None, embedded=False, demo=False)
     databases = {service: await stores.new(service) for service in SERVICES}
-    with _environment({f"{service.upper()}_DATABASE_URL": url for service, url in databases.items()}):
+    with environment({f"{service.upper()}_DATABASE_URL": url for service, url in databases.items()}):
         async with (
             open_shop(config, ShopConsole.on_stderr()),
             running_shop(config) as shop,
@@ -279,7 +279,7 @@ async def _phases(parts: set[str], buyers: Sequence[Buyer], seconds: float, pids
 
 
 @contextmanager
-def _environment(added: Mapping[str, str]) -> Iterator[None]:
+def environment(added: Mapping[str, str]) -> Iterator[None]:
     """As `make run` is told about stores: by the environment, of this process and those it starts."""
     before = dict(os.environ)
     os.environ.update(added)

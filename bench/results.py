@@ -17,10 +17,10 @@ class NoResultError(Exception):
     """There is no such document; the message says where one was looked for."""
 
 
-def save(document: Document, folder: Path) -> Path:
-    """Write it under its date, in UTC; names sort by age."""
+def save(document: Document, folder: Path, of: str = "bench") -> Path:
+    """Write it under its date, in UTC, and what it is of; names sort by age."""
     folder.mkdir(parents=True, exist_ok=True)
-    target = folder / f"{datetime.fromisoformat(document['at']):%Y-%m-%d-%H%M%S}-bench.json"
+    target = folder / f"{datetime.fromisoformat(document['at']):%Y-%m-%d-%H%M%S}-{of}.json"
     target.write_text(json.dumps(document, indent=2) + "\n")
     return target
 
