@@ -44,7 +44,7 @@ def load(package: str) -> tuple[Build, ServiceSettings]:
 async def host(packages: Sequence[str]) -> None:
     """Serve every package on its own port until told to stop."""
     clock = SystemClock()
-    broker = MemoryBroker(clock=clock)
+    broker = MemoryBroker(clock=clock, keep_journal=False)
     servers: list[HostedServer] = []
     for package in packages:
         build, settings = load(package)

@@ -15,7 +15,7 @@ class Observer:
         """The relay gave up on an outbox row until an operator looks at it."""
 
     def consumed(self, event_type: str, result: str) -> None:
-        """One delivery is settled: `handled`, `duplicate`, `retried` or `dead`."""
+        """One delivery is settled: `handled`, `duplicate`, `retried` or `dead`. A type nobody knows is `unknown`."""
 
     def hop(self, event_type: str, age: timedelta) -> None:
         """How old an event was when its effect was committed."""

@@ -91,15 +91,21 @@ class Faults:
 
 
 class MemoryBroker:
-    """One broker node. Share it among the transports of one world."""
+    """One broker node. Share it among the transports of one world.
 
-    def __init__(self, topology: Topology | None = None, *, clock: Clock | None = None) -> None:
+    `keep_journal`: whether `journal` gets every event there ever was, for a test to read; a process that is to run for
+    long has no room for that.
+    """
+
+    def __init__(
+        self, topology: Topology | None = None, *, clock: Clock | None = None, keep_journal: bool = True
+    ) -> None:
         topology = topology or shop_topology()
         self.faults = Faults()
         self.journal: list[OutgoingMessage] = []
-        self.undeliverable: list[StoredMessage] = []
         self.blocked_since: datetime | None = None
         self._clock = clock or SystemClock()
+        self._keep_journal = keep_journal
         self._router = Router(topology)
         self._queues = {queue.name: _Queue(queue.name, queue.arguments) for queue in topology.queues}
         self._unreachable: set[str] = set()
@@ -265,7 +271,8 @@ class MemoryBroker:
 
     def _put(self, queue: _Queue, message: OutgoingMessage, deaths: tuple[Mapping[str, object], ...]) -> None:
         if queue.arguments.get("x-queue-type") == "stream":
-            self.journal.append(message)
+            if self._keep_journal:
+                self.journal.append(message)
             return
         ttl = queue.arguments.get("x-message-ttl")
         expires = None if ttl is None else self._clock.now() + timedelta(milliseconds=int(ttl))
@@ -344,14 +351,13 @@ class MemoryBroker:
     # Dead letters.
 
     def _dead_letter(self, queue: _Queue, message: StoredMessage, reason: str) -> None:
+        """On to where the queue sends its dead; gone, as at RabbitMQ, if that is nowhere."""
         exchange = queue.arguments.get("x-dead-letter-exchange")
         if exchange is None:
-            self.undeliverable.append(message)
             return
         routing_key = str(queue.arguments.get("x-dead-letter-routing-key", message.outgoing.routing_key))
         onwards = replace(message.outgoing, exchange=str(exchange), routing_key=routing_key)
-        if not self._store(onwards, _died(queue.name, message, reason, self._clock.now())):
-            self.undeliverable.append(message)
+        self._store(onwards, _died(queue.name, message, reason, self._clock.now()))
 
 
 def _died(queue: str, message: StoredMessage, reason: str, now: datetime) -> tuple[Mapping[str, object], ...]:

@@ -19,8 +19,9 @@ HEAD: Final = """# Metrics
 
 Each service tells these at its own port under `/metrics`, in Prometheus' text format; the edge does not pass it on.
 Times are in seconds. Counters and histograms begin at zero with the process; gauges are looked up when asked for, those
-of the outbox and of orders in the store. `route` is the template (`/orders/{order_id}`), never a path. On Linux there
-are `process_cpu_seconds_total`, `process_resident_memory_bytes`, `process_open_fds` and their like as well.
+of the outbox and of orders in the store. `route` is the template (`/orders/{order_id}`), never a path, and `type`
+an event type of ours or `unknown`: no label has as many values as somebody likes to send. On Linux there are
+`process_cpu_seconds_total`, `process_resident_memory_bytes`, `process_open_fds` and their like as well.
 """
 
 TAIL: Final = """## Prometheus and Grafana

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 from uuid import UUID, uuid4
@@ -12,6 +13,7 @@ import sqlalchemy as sa
 from chassis.consumer import MAX_KILLS, SUSPICIOUS_DELIVERIES
 from chassis.db import Store
 from chassis.ids import Uuid7
+from chassis.observer import Observer
 from chassis.runtime import Environment, Runtime
 from chassis.seedwork import DomainError, ErrorKind
 from chassis.topology import DELIVERY_LIMIT, EVENTS, dead_queue, inbox_queue
@@ -47,11 +49,32 @@ async def subscription(runtime: Runtime[ToyUnitOfWork], failures: list[Exception
     return runtime.transport.subscribe(INBOX, prefetch=10)
 
 
+class Listening(Observer):
+    """Counts what became of deliveries, by type."""
+
+    def __init__(self) -> None:
+        self.consumptions: Counter[tuple[str, str]] = Counter()
+
+    def consumed(self, event_type: str, result: str) -> None:
+        self.consumptions[event_type, result] += 1
+
+
 @pytest.fixture
-async def runtime(store_url: str, clock: ManualClock, broker: MemoryBroker) -> AsyncIterator[Runtime[ToyUnitOfWork]]:
+def observer() -> Listening:
+    return Listening()
+
+
+@pytest.fixture
+async def runtime(
+    store_url: str, clock: ManualClock, broker: MemoryBroker, observer: Listening
+) -> AsyncIterator[Runtime[ToyUnitOfWork]]:
     await create_tables(store_url)
     environment = Environment(
-        store=Store(store_url), transport=MemoryTransport(broker, "catalog"), clock=clock, ids=Uuid7(clock)
+        store=Store(store_url),
+        transport=MemoryTransport(broker, "catalog"),
+        clock=clock,
+        ids=Uuid7(clock),
+        observer=observer,
     )
     runtime = Runtime(toy_service("catalog"), environment)
     await runtime.writer.start()
@@ -176,6 +199,17 @@ async def test_an_unknown_type_and_an_unsubscribed_one_are_dead_at_once(
     await step(runtime, subscription)
     reasons = sorted(str(letter.headers()["error-message"]) for letter in broker.ready(DEAD))
     assert reasons == ["catalog has no handler for order.fulfilled.v1", "unknown event type 'order.eaten.v1'"]
+
+
+async def test_types_that_strangers_make_up_are_one_label(
+    runtime: Runtime[ToyUnitOfWork], subscription: Subscription, broker: MemoryBroker, observer: Listening
+) -> None:
+    for number in range(5):
+        stranger = OutgoingMessage(EVENTS, OrderCancelled.wire_name, b"{}", str(uuid4()), type=f"made.up.{number}")
+        broker.publish(stranger)
+    send(broker, b"{not json")
+    await step(runtime, subscription)
+    assert observer.consumptions == {("unknown", "dead"): 5, (OrderCancelled.wire_name, "dead"): 1}
 
 
 async def test_one_poison_message_costs_its_batch_nothing(

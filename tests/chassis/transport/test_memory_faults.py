@@ -1,6 +1,7 @@
 """The memory broker's faults and its clock: what simulations stand on must do exactly what it says."""
 
 import asyncio
+import gc
 import random
 from datetime import UTC, datetime, timedelta
 
@@ -153,6 +154,20 @@ async def test_the_journal_and_idleness(
     assert not broker.idle()
     await inbox.ack(held)
     assert broker.idle()
+
+
+async def test_a_broker_for_a_long_run_keeps_nothing_of_what_was_settled(clock: ManualClock) -> None:
+    broker = MemoryBroker(clock=clock, keep_journal=False)
+    transport = MemoryTransport(broker, "order")
+    await transport.start()
+    inbox = transport.subscribe(INBOX, prefetch=10)
+    body = b"found again wherever it is still kept"
+    await publish(transport, *(a_message(body=body) for _ in range(5)))
+    await inbox.ack(await receive(inbox, 5))
+    assert broker.idle()
+    gc.collect()
+    kept = [each for each in gc.get_objects() if isinstance(each, OutgoingMessage) and each.body == body]
+    assert kept == []
 
 
 async def test_a_waiting_receiver_learns_that_it_was_stopped(inbox: MemorySubscription) -> None:
