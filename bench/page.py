@@ -1,4 +1,4 @@
-"""The generated part of docs/performance.md, and its picture: what the newest results of `make bench` say."""
+"""The generated part of docs/performance.md, and its picture: what the newest results of the benchmarks say."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench.report import report
-from bench.results import RESULTS, Document, newest
+from bench.results import RESULTS, Document, newest, newest_soak
+from bench.soak.report import report as soak_report
 
 BEGIN: Final = "<!-- Between these marks: made by `python -m docs.tools` from the newest of bench/results. -->"
 END: Final = "<!-- End of the generated part. -->"
@@ -62,6 +63,10 @@ def _figures(folder: Path) -> str:
         if (found := newest(wanted, store, folder)) is not None:
             name, document = found
             parts.append(f"### On {store}\n\nFrom `bench/results/{name}`: {report(document)}")
+    if (soaked := newest_soak(folder)) is not None:
+        name, document = soaked
+        picture = "![Memory and answers over the minutes of the run](images/soak.svg)"
+        parts.append(f"### An hour of load\n\n{picture}\n\nFrom `bench/results/{name}`: {soak_report(document)}")
     return "\n\n".join(parts) or "There is no full result yet: run `make bench`, then `python -m docs.tools`."
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 RESULTS: Final = Path(__file__).parent / "results"
 QUICK_RESULTS: Final = Path(".run/bench")
+SOAK_SECONDS: Final = 3600
 _PATTERN: Final = "*-bench.json"
 
 Document = Mapping[str, Any]
@@ -42,6 +43,15 @@ def load(path: Path) -> Document:
 def found(folder: Path = RESULTS) -> list[Path]:
     """All of a folder, the newest last."""
     return sorted(folder.glob(_PATTERN))
+
+
+def newest_soak(folder: Path = RESULTS) -> tuple[str, Document] | None:
+    """Name and content of the newest run of `bench.soak` of at least an hour, with a clean audit."""
+    for path in sorted(folder.glob("*-soak.json"), reverse=True):
+        document: Document = json.loads(path.read_text())
+        if document["pace"]["seconds"] >= SOAK_SECONDS and not document["audit"]:
+            return path.name, document
+    return None
 
 
 def kind(document: Document) -> str:

@@ -9,9 +9,10 @@ import random
 import secrets
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Final
 from uuid import uuid4
 
@@ -169,6 +170,7 @@ class Crowd:
         self._urls = urls
         self._skus = skus
         self._random = random.Random(seed)  # noqa: S311 - who wants what; a seed makes runs alike
+        self._wishes = chain(WISHES, self._more_wishes())  # each once at first, that also a short run has tried all
         self._idle: list[Visitor] = []
         self._under_way = 0
         self.tally = Tally()
@@ -188,14 +190,17 @@ class Crowd:
                 if self._under_way >= MAX_UNDER_WAY:
                     self.tally.errors[f"not begun: {MAX_UNDER_WAY} orders were under way"] += 1
                     continue
-                (wish,) = self._random.choices(list(WISHES), list(WISHES.values()))
-                visits.create_task(self._visit(wish, self._random.choice(self._skus), due_at))
+                visits.create_task(self._visit(next(self._wishes), self._random.choice(self._skus), due_at))
 
     async def go_home(self) -> None:
         """Whoever is still about leaves."""
         for visitor in self._idle:
             await visitor.leave()
         self._idle.clear()
+
+    def _more_wishes(self) -> Iterator[str]:
+        while True:
+            yield from self._random.choices(list(WISHES), list(WISHES.values()))
 
     async def _visit(self, wish: str, sku: str, due_at: float) -> None:
         visitor = self._idle.pop() if self._idle else Visitor(self._urls)

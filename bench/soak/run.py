@@ -147,10 +147,11 @@ async def _windows(pace: Pace, crowd: Crowd, watch: Watch) -> list[Window]:
     before, at = await watch.look(), time.monotonic() - begun
     coming = asyncio.create_task(crowd.keep_coming(pace.rate, pace.seconds))
     windows: list[Window] = []
+    ended = False
     try:
-        while not coming.done():
+        while not ended:
             await asyncio.wait({coming}, timeout=max(0.0, at + pace.window - (time.monotonic() - begun)))
-            now = time.monotonic() - begun
+            now, ended = time.monotonic() - begun, coming.done()  # before the look: who ends during it is in the next
             tally, look = crowd.next_window(), await watch.look()
             if tally.orders or tally.errors:
                 windows.append(window_of(tally, now, now - at, before, look))

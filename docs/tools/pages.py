@@ -6,6 +6,8 @@ from types import MappingProxyType
 from typing import Final
 
 from bench.page import performance_page, performance_picture
+from bench.results import newest_soak
+from bench.soak.picture import soak_picture
 from docs.tools.commands import commands_page
 from docs.tools.configuration import configuration_page
 from docs.tools.metrics import metrics_page
@@ -27,6 +29,7 @@ PAGES: Final[Mapping[Path, Callable[[], str]]] = MappingProxyType(
         DOCS / "explanation" / "order.svg": order_picture,
         DOCS / "performance.md": lambda: performance_page((DOCS / "performance.md").read_text()),
         DOCS / "images" / "performance.svg": performance_picture,
+        DOCS / "images" / "soak.svg": lambda: soak_picture((newest_soak() or ("", None))[1]),
         DOCS / "http.md": lambda: http_page((DOCS / "http.md").read_text()),
     }
 )
