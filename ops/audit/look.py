@@ -1,9 +1,11 @@
 """One look at a whole shop: reads every service's figures part by part and hands them to the tally.
 
-Memory stays small whatever the shop has sold: orders are read in ranges of ids, messages as digests.
+Memory stays small whatever the shop has sold: orders are read in ranges of ids, messages as digests. What grows with
+it are the ids of two days' orders and payments, held against the keys kept for as long, and those of all accounts.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -79,10 +81,16 @@ def _together(first: Row, second: Row) -> Row:
 
 
 async def _used_keys(source: Source, service: str) -> UsedKeys:
-    read = [page async for page in pages(source, service, "/keys")]
-    kept_since = datetime.fromisoformat(read[0]["kept_since"])
-    found = [row for page in read for row in page["items"] if datetime.fromisoformat(row["at"]) > kept_since]
-    return UsedKeys(found, kept_since)
+    made: Counter[str | None] = Counter()
+    read, kept_since = 0, None
+    async for page in pages(source, service, "/keys"):
+        kept_since = kept_since or datetime.fromisoformat(page["kept_since"])
+        kept = [row for row in page["items"] if datetime.fromisoformat(row["at"]) > kept_since]
+        made.update(row["made"] for row in kept if row["route"] == MADE_BY[service])
+        read += len(kept)
+    if kept_since is None:
+        raise ValueError(f"{service}_svc has no list of its keys")
+    return UsedKeys(made, read, kept_since)
 
 
 async def _chunks(source: Source) -> AsyncIterator[Chunk]:

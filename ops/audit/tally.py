@@ -122,8 +122,8 @@ class Tally:
         """What is left to compare when all is read; sums only if nothing is under way, for they hold at rest only."""
         for service, used in self._keys.items():
             at = datetime.fromisoformat(self.summaries[service]["at"])
-            found = people.keys(service, used.rows, self._made[service], self.keys_since, at)
-            self._add(Check.KEYS, len(used.rows), found)
+            found = people.keys(service, used, self._made[service], self.keys_since, at)
+            self._add(Check.KEYS, used.read, found)
         if self._books is not None:
             self._add(Check.PROVIDER, 0, orders.rest_of_books(self._books))
         unlisted = any(finding.check is Check.OUTBOX and not finding.ids for finding in self._findings)

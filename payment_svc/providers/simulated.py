@@ -45,7 +45,8 @@ from payment_svc.providers.port import (
     VoidResult,
 )
 
-MAX_REMEMBERED: Final = 20_000
+MAX_REMEMBERED: Final = 5_000
+"""Payments, and answers: 8 MiB. At ten orders a second they last for minutes, and a call is repeated after 20 s."""
 NO_SUCH_PAYMENT: Final = "no_such_payment"
 
 ResultT = TypeVar("ResultT", bound=Result)
