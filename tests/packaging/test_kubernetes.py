@@ -1,17 +1,11 @@
-"""The Kubernetes manifests: every document against its kind's schema, and every name against what it refers to."""
+"""The Kubernetes manifests: every name against what it refers to, every variable against who reads it."""
 
-import json
 import re
 from importlib import import_module
-from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 import yaml
-from referencing import Registry
-from referencing.jsonschema import DRAFT7
 
 from chassis.host import load
 from chassis.settings import SHARED, demo_only_fields
@@ -20,22 +14,11 @@ from ops.config import SERVICES
 from ops.kubernetes.topology import NotYetError
 from ops.kubernetes.topology import load as load_topology
 from tests.fixtures.broker import RabbitNode
+from tests.packaging.manifests import BASE, FOLDER, ROOT, Document, documents, title
 
-ROOT = Path(__file__).resolve().parents[2]
-FOLDER = ROOT / "ops" / "kubernetes"
-BASE = FOLDER / "base"
-SCHEMAS = files("kubernetes_validate") / "kubernetes-json-schema" / "v1.36.0-local-strict"
-DEFINITIONS: Registry[Any] = Registry().with_resource(
-    "_definitions.json", DRAFT7.create_resource(json.loads((SCHEMAS / "_definitions.json").read_text()))
-)
-CUSTOM = json.loads((Path(__file__).parent / "schemas" / "custom-resources.json").read_text())
-
-Document = dict[str, Any]
 SOURCES: list[str] = yaml.safe_load((BASE / "kustomization.yaml").read_text())["resources"]
-DOCUMENTS: list[Document] = [
-    document for name in SOURCES for document in yaml.safe_load_all((BASE / name).read_text()) if document
-]
-NAMES = [f"{document['kind']} {document['metadata']['name']}" for document in DOCUMENTS]
+DOCUMENTS: list[Document] = [document for name in SOURCES for document in documents(BASE / name)]
+NAMES = [title(document) for document in DOCUMENTS]
 
 MADE_BY_OPERATORS = {
     "broker-default-user": {"username", "password"},
@@ -59,30 +42,6 @@ def container(name: str) -> Document:
 
 def settings_of(service: str) -> Any:
     return load(f"{service}_svc")[1]
-
-
-def schema_problems(document: Document) -> list[str]:
-    custom = CUSTOM.get(f"{document['apiVersion']} {document['kind']}")
-    if custom:
-        found = jsonschema.Draft202012Validator(custom).iter_errors(document)
-    else:
-        group, _, version = document["apiVersion"].rpartition("/")
-        name = "-".join(part for part in (document["kind"].lower(), group.split(".")[0], version) if part)
-        schema = json.loads((SCHEMAS / f"{name}.json").read_text())
-        found = jsonschema.Draft7Validator(schema, registry=DEFINITIONS).iter_errors(document)
-    return [f"{error.json_path}: {error.message}" for error in found]
-
-
-@pytest.mark.parametrize("document", DOCUMENTS, ids=NAMES)
-def test_every_document_is_what_its_kind_says(document: Document) -> None:
-    assert schema_problems(document) == []
-
-
-@pytest.mark.parametrize("name", ["Deployment order", "Cluster order-store", "ScaledObject order"])
-def test_a_misspelt_field_is_found(name: str) -> None:
-    document = json.loads(json.dumps(DOCUMENTS[NAMES.index(name)]))
-    document["spec"]["replica"] = 3
-    assert schema_problems(document)
 
 
 def test_names_are_unique_and_every_file_is_built() -> None:
@@ -229,27 +188,6 @@ def test_a_store_is_reached_by_its_own_service_only(service: str) -> None:
     let_in = [peer["podSelector"]["matchLabels"] for peer in policy["ingress"][0]["from"]]
     assert let_in == [{"shop/store": service}, {"cnpg.io/cluster": f"{service}-store"}]
     assert pod_templates()[service]["metadata"]["labels"]["shop/store"] == service
-
-
-def _has(document: Any, path: str) -> bool:
-    for step in path.strip("/").split("/"):
-        try:
-            document = document[int(step)] if isinstance(document, list) else document[step]
-        except (KeyError, IndexError):
-            return False
-    return True
-
-
-@pytest.mark.parametrize("overlay", [path.parent.name for path in (FOLDER / "overlays").glob("*/kustomization.yaml")])
-def test_what_an_overlay_changes_is_there(overlay: str) -> None:
-    plan = yaml.safe_load((FOLDER / "overlays" / overlay / "kustomization.yaml").read_text())
-    for patch in plan["patches"]:
-        chosen = of_kind(patch["target"]["kind"])
-        wanted = re.compile(patch["target"].get("name", ".*"))
-        targets = [document for name, document in chosen.items() if wanted.fullmatch(name)]
-        assert targets, patch["target"]
-        for step in yaml.safe_load(patch["patch"]):
-            assert all(_has(document, step["path"]) for document in targets), step
 
 
 @pytest.mark.rabbit
