@@ -1,16 +1,20 @@
 """compose.yaml, the Dockerfile and what they mount: checked as text, because a desk or CI may have no Docker."""
 
+import copy
+import json
 import os
 import re
 import stat
 import subprocess
 from collections.abc import Mapping
 from importlib import import_module
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from jsonschema import Draft202012Validator
 
 from chassis.host import load
 from chassis.settings import SHARED, ServiceSettings, demo_only_fields
@@ -45,6 +49,27 @@ def referenced_variables() -> dict[str, str]:
     """Every `${NAME…}` of compose.yaml with what follows the name: `:-default`, `:?complaint` or nothing."""
     text = re.sub(r"(?m)^\s*#.*$", "", (ROOT / "compose.yaml").read_text())
     return dict(re.findall(r"\$\{([A-Z_]+)([^}]*)\}", text))
+
+
+def spec_problems(document: Mapping[str, Any]) -> list[str]:
+    """What the Compose Specification, as `check-jsonschema` brings it, has against a document."""
+    folder = files("check_jsonschema") / "builtin_schemas" / "vendor"
+    schema = json.loads((folder / "compose-spec.json").read_text())
+    return [f"{error.json_path}: {error.message}" for error in Draft202012Validator(schema).iter_errors(document)]
+
+
+def test_the_file_is_what_the_compose_specification_says() -> None:
+    assert spec_problems(DOCUMENT) == []
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("mem_limits", "1g"), ("restart", 7), ("depends_on", {"broker": {"condition": "ready"}}), ("tmpfs", 7)],
+)
+def test_a_field_that_does_not_exist_and_a_wrong_value_are_found(field: str, value: object) -> None:
+    spoilt = copy.deepcopy(DOCUMENT)
+    spoilt["services"]["order"][field] = value
+    assert spec_problems(spoilt)
 
 
 @pytest.mark.parametrize("name", [*SERVICES, *MIGRATIONS])
@@ -188,11 +213,30 @@ def test_prometheus_asks_every_service_and_can_reach_it() -> None:
         assert set(CONTAINERS[name]["networks"]) & set(CONTAINERS["order"]["networks"])
 
 
-def test_nothing_public_reaches_the_stores_or_the_bus() -> None:
-    assert DOCUMENT["networks"]["stores"]["internal"]
+def test_nothing_public_reaches_the_bus() -> None:
     assert DOCUMENT["networks"]["bus"]["internal"]
     assert CONTAINERS["edge"]["networks"] == ["front"]
-    assert CONTAINERS["stores"]["networks"] == ["stores"]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_service_has_a_store_of_its_own_that_nobody_else_reaches(service: str) -> None:
+    name = f"{service}-store"
+    store = CONTAINERS[name]
+    assert DOCUMENT["networks"][name]["internal"]
+    inside = {other for other, container in CONTAINERS.items() if name in container.get("networks", [])}
+    assert inside == {name, service, f"{service}-migrate"}
+    assert store["networks"] == [name]
+    assert f"{name}:/var/lib/postgresql/data" in store["volumes"]
+    assert [mount for mount in store["volumes"] if mount.startswith("./")] == [
+        "./ops/compose/store.sh:/docker-entrypoint-initdb.d/10-shop.sh:ro"
+    ]
+    assert store["environment"]["STORE"] == service
+    password = f"${{{service.upper()}_STORE_PASSWORD:?run ops/compose/secrets.sh}}"
+    assert store["environment"]["STORE_PASSWORD"] == password
+    for user in (service, f"{service}-migrate"):
+        url = CONTAINERS[user]["environment"][f"{service.upper()}_DATABASE_URL"]
+        assert url == f"postgresql+asyncpg://{service}:{password}@{name}/{service}"
+    assert CONTAINERS[f"{service}-migrate"]["depends_on"] == {name: {"condition": "service_healthy"}}
 
 
 def test_the_edge_is_given_the_variables_its_caddyfile_reads() -> None:

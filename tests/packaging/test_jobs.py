@@ -20,7 +20,7 @@ from chassis.topology import shop_rights
 from ops.compose.definitions import write
 from ops.config import SERVICES
 
-SCRIPT = Path(__file__).resolve().parents[2] / "ops" / "compose" / "stores.sh"
+SCRIPT = Path(__file__).resolve().parents[2] / "ops" / "compose" / "store.sh"
 
 
 def broker_passwords() -> dict[str, str]:
@@ -65,7 +65,7 @@ async def fresh_server(postgres_server: str) -> AsyncIterator[str]:
 
 
 @pytest.mark.postgres
-async def test_each_service_owns_its_database_and_cannot_enter_the_others(fresh_server: str) -> None:
+async def test_a_service_owns_its_database_and_rules_nothing_else(fresh_server: str) -> None:
     if shutil.which("psql") is None:
         pytest.skip("psql is not installed")
     url = make_url(fresh_server)
@@ -73,22 +73,29 @@ async def test_each_service_owns_its_database_and_cannot_enter_the_others(fresh_
         "PATH": os.environ["PATH"],
         "PGHOST": str(url.host),
         "PGPORT": str(url.port),
-        **{f"{service.upper()}_STORE_PASSWORD": uuid4().hex for service in SERVICES},
     }
     if url.password:
         environment["PGPASSWORD"] = str(url.password)
-    await asyncio.to_thread(_make_stores, environment)
+    passwords = {service: uuid4().hex for service in SERVICES}
+    for service, password in passwords.items():  # in containers each has a server of its own
+        await asyncio.to_thread(_make_store, environment | {"STORE": service, "STORE_PASSWORD": password})
     for service in SERVICES:
-        own = url.set(username=service, password=environment[f"{service.upper()}_STORE_PASSWORD"])
+        own = url.set(username=service, password=passwords[service])
         text = own.set(database=service).render_as_string(hide_password=False)
         await _migrate(service, text)
         other = next(name for name in SERVICES if name != service)
-        dsn = own.set(database=other, drivername="postgresql").render_as_string(hide_password=False)
+        dsn = own.set(drivername="postgresql").render_as_string(hide_password=False)
+        connection = await asyncpg.connect(dsn, database=service)
+        try:
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await connection.execute("CREATE ROLE another")
+        finally:
+            await connection.close()
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
-            await asyncpg.connect(dsn)
+            await asyncpg.connect(dsn, database=other)
 
 
-def _make_stores(environment: dict[str, str]) -> None:
+def _make_store(environment: dict[str, str]) -> None:
     subprocess.run(["sh", str(SCRIPT)], check=True, env=environment)  # noqa: S603, S607 - our own script
 
 
