@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -17,6 +18,18 @@ from ops.journal import Selection, search_journal
 
 PATIENT_SECONDS: Final = 60.0
 """Figures of a large shop, and a look at a thousand dead letters, take seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hints:
+    """What is said of a service that cannot be reached: `source` told where it is; `absent` and `slow`, what to do."""
+
+    source: str
+    absent: str
+    slow: str
+
+
+LOCAL: Final = Hints("shop.json", "Is `make run` still up? (RUN_DIR, ports)", "./shop status says what keeps it")
 
 
 class ShopNotRunningError(Exception):
@@ -127,23 +140,21 @@ async def running_shop(config: ShopConfig) -> AsyncIterator[ShopApi]:
         yield ShopApi(state, http)
 
 
-def explained(error: httpx.HTTPError) -> str:
+def explained(error: httpx.HTTPError, hints: Hints = LOCAL) -> str:
     """What went wrong on the way to a service, and what to do about it."""
     if isinstance(error, httpx.HTTPStatusError):
         asked = f"{error.request.method} {error.request.url.copy_with(query=None)}"
         if error.response.status_code in {401, 403} and error.request.url.path.endswith("/auth/login"):
-            return f"{asked} refused the operator's login in shop.json. Was the password changed? Put it there"
+            return f"{asked} refused the operator's login in {hints.source}. Was the password changed? Put it there"
         return f"{asked} answered {error.response.status_code}; the log of that service says why"
     try:
         where = f"{error.request.url.scheme}://{error.request.url.netloc.decode()}"
     except RuntimeError:  # it never came to a request
         return str(error) or type(error).__name__
     if isinstance(error, httpx.ConnectError):
-        return (
-            f"nothing answers at {where}, where shop.json says a service is. Is `make run` still up? (RUN_DIR, ports)"
-        )
+        return f"nothing answers at {where}, where {hints.source} says a service is. {hints.absent}"
     if isinstance(error, httpx.TimeoutException):
-        return f"{where} did not answer in time; ./shop status says what keeps it"
+        return f"{where} did not answer in time; {hints.slow}"
     return f"{where}: {error or type(error).__name__}"
 
 
@@ -155,4 +166,4 @@ def _journal_start(order_id: UUID) -> datetime | str:
     return made - timedelta(minutes=1)
 
 
-__all__ = ["ManagementError", "ShopApi", "ShopNotRunningError", "explained", "running_shop"]
+__all__ = ["Hints", "ManagementError", "ShopApi", "ShopNotRunningError", "explained", "running_shop"]

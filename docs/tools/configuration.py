@@ -17,6 +17,7 @@ import ops.config
 from auth_svc.settings import AuthSettings
 from catalog_svc.settings import CatalogSettings
 from chassis.settings import SHARED, ServiceSettings, demo_only_fields
+from ops.auditor.settings import AuditorSettings
 from ops.config import Ports
 from order_svc.settings import OrderSettings
 from payment_svc.providers.simulator.settings import FaultSettings, SimulatorSettings
@@ -106,6 +107,7 @@ def configuration_page() -> str:
         *(_service_section(settings) for settings in own),
         _simulator_section(),
         _shop_section(),
+        _auditor_section(),
         _edge_section(),
         _compose_section(),
     ]
@@ -155,6 +157,19 @@ def _shop_section() -> str:
     rows = ["## `make run` and `./shop`\n", "| variable | default | |", "|---|---|---|"]
     rows += [f"| `{name}` | {' | '.join(SHOP_TEXTS[name])} |" for name in _shop_variables()]
     rows += [f"| `{name.upper()}` | `{getattr(Ports(), name)}` | TCP port |" for name in Ports.__slots__]
+    return "\n".join(rows) + "\n"
+
+
+def _auditor_section() -> str:
+    rows = [
+        "## The auditor in containers\n",
+        "`python -m ops.auditor.remote`, in containers. What `make run` starts is told by the table above.\n",
+        *_TABLE,
+    ]
+    docs = _docstrings(AuditorSettings)
+    for name, field in AuditorSettings.model_fields.items():
+        default = "required" if field.is_required() else _default(field)
+        rows.append(f"| `AUDITOR_{name.upper()}` | {_type(field)} | {default} | {docs[name]} |")
     return "\n".join(rows) + "\n"
 
 

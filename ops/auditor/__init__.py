@@ -1,4 +1,5 @@
-"""The auditor of a local shop: a process that audits every so often, and now if an operator asks for it.
+"""The auditor: a process that audits the shop every so often, and now if an operator asks for it.
 
-`desk` runs audits one at a time, `api` tells operators the last one, `python -m ops.auditor` is the process.
+`desk` runs audits one at a time, `api` tells operators the last one, `serving` is the process. `python -m ops.auditor`
+audits the local shop, `python -m ops.auditor.remote` one of which it is told the addresses.
 """

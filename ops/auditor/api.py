@@ -20,26 +20,38 @@ _PRIVATE: Final = {"Cache-Control": "no-store"}
 
 
 class AuditorApi:
-    """`GET /audit` and `POST /audit/runs`. Who asks is auth_svc's to say: it gets the caller's token to judge."""
+    """`GET /audit` and `POST /audit/runs`. Who asks is auth_svc's to say: it gets the caller's token to judge.
+
+    `GET /healthz` is for whoever starts it again: 503 if nobody is at the desk any more. The edge does not pass it on.
+    """
 
     def __init__(self, desk: AuditDesk, auth: httpx.AsyncClient) -> None:
         self._desk = desk
         self._auth = auth
+        self._work: asyncio.Task[None] | None = None
 
     def app(self) -> Starlette:
         """The app; while it runs, so does the desk."""
-        routes = [Route("/audit", self._last), Route("/audit/runs", self._run, methods=["POST"])]
+        routes = [
+            Route("/audit", self._last),
+            Route("/audit/runs", self._run, methods=["POST"]),
+            Route("/healthz", self._healthz),
+        ]
         return Starlette(routes=routes, lifespan=self._working)
 
     @asynccontextmanager
     async def _working(self, app: Starlette) -> AsyncIterator[None]:
-        work = asyncio.create_task(self._desk.work(), name="audit desk")
+        self._work = work = asyncio.create_task(self._desk.work(), name="audit desk")
         try:
             yield
         finally:
             work.cancel()
             with suppress(asyncio.CancelledError):
                 await work
+
+    async def _healthz(self, request: Request) -> Response:
+        alive = self._work is not None and not self._work.done()
+        return JSONResponse({"status": "alive" if alive else "dead"}, 200 if alive else 503, headers=_PRIVATE)
 
     async def _last(self, request: Request) -> Response:
         return await self._refusal(request) or JSONResponse(self._desk.told(), headers=_PRIVATE)

@@ -20,13 +20,17 @@ FIRST_SECONDS: Final = 15.0
 """From the start to the first: what opening a shop sends has come to rest by then."""
 
 Take = Callable[[], Awaitable[Report]]
+Explain = Callable[[httpx.HTTPError], str]
 
 
 class AuditDesk:
     """Audits every `every` seconds (0: only when asked) and keeps the last result in `file`."""
 
-    def __init__(self, take: Take, file: Path, *, every: float, first: float = FIRST_SECONDS) -> None:
+    def __init__(
+        self, take: Take, file: Path, *, every: float, first: float = FIRST_SECONDS, explain: Explain = explained
+    ) -> None:
         self._take = take
+        self._explain = explain
         self._file = file
         self._every = every
         self._first = first
@@ -71,7 +75,7 @@ class AuditDesk:
         except (ShopNotRunningError, OSError) as error:
             self._failed(str(error))
         except httpx.HTTPError as error:
-            self._failed(explained(error))
+            self._failed(self._explain(error))
         except ManagementError as error:
             self._failed(f"broker: {error}")
         except Exception as error:

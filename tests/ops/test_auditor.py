@@ -166,3 +166,23 @@ async def test_while_nobody_can_say_who_asks_nobody_is_told(audits: Audits, tmp_
         async with asking(desk, transport) as client:
             answer = await client.get("/audit", headers={"Authorization": "Bearer boss"})
             assert (answer.status_code, answer.json()["type"]) == (503, "/problems/unknown-caller")
+
+
+async def test_it_is_alive_as_long_as_somebody_is_at_the_desk(audits: Audits, tmp_path: Path) -> None:
+    class Abandoned(AuditDesk):
+        async def work(self) -> None:
+            """Goes home at once."""
+
+    for desk, status in (
+        (AuditDesk(audits, tmp_path / "audit.json", every=0), 200),
+        (Abandoned(audits, tmp_path / "audit.json", every=0), 503),
+    ):
+        async with httpx.AsyncClient() as auth:
+            app = AuditorApi(desk, auth).app()
+            door = httpx.AsyncClient(base_url="http://auditor.test", transport=httpx.ASGITransport(app))
+            async with app.router.lifespan_context(app), door as client:
+
+                async def says(client: httpx.AsyncClient = client, status: int = status) -> bool:
+                    return (await client.get("/healthz")).status_code == status
+
+                await wait_until(says)

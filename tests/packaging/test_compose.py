@@ -18,7 +18,8 @@ from jsonschema import Draft202012Validator
 
 from chassis.host import load
 from chassis.settings import SHARED, ServiceSettings, demo_only_fields
-from chassis.topology import shop_rights
+from chassis.topology import MONITORING_USER, shop_rights
+from ops.auditor.settings import AuditorSettings
 from ops.compose.definitions import passwords
 from ops.config import SERVICES
 
@@ -140,6 +141,32 @@ def test_settings_accept_the_environment_in_production(
     assert settings.broker_page == "http://127.0.0.1:15682"
     assert settings.host == "0.0.0.0"  # noqa: S104 - inside its container
     assert settings.database_url.startswith(f"postgresql+asyncpg://{service}:")
+
+
+def test_the_auditor_is_told_all_it_asks_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = secrets_file(tmp_path)
+    given = CONTAINERS["auditor"]["environment"]
+    assert given.keys() <= {f"AUDITOR_{field.upper()}" for field in AuditorSettings.model_fields}
+    for name, value in given.items():
+        monkeypatch.setenv(name, _filled_in(value, values))
+    settings = AuditorSettings()
+    assert settings.host == "0.0.0.0"  # noqa: S104 - inside its container
+    assert f":{settings.port}/healthz" in CONTAINERS["auditor"]["healthcheck"]["test"][-1]
+    ports = {service: settings_of(service).model_fields["port"].default for service in SERVICES}
+    assert settings.shop() == {
+        "services": {service: f"http://{service}:{port}" for service, port in ports.items()},
+        "operator": {"email": values["OPERATOR_EMAIL"], "password": values["OPERATOR_PASSWORD"]},
+        "management": {
+            "url": "http://broker:15672",
+            "user": MONITORING_USER,
+            "password": values["MONITORING_BROKER_PASSWORD"],
+        },
+    }
+    assert str(settings.file.parent) in CONTAINERS["auditor"]["tmpfs"]
+    assert "ports" not in CONTAINERS["auditor"], "operators come through the edge"
+    for asked in (*SERVICES, "broker", "edge"):
+        assert set(CONTAINERS[asked]["networks"]) & set(CONTAINERS["auditor"]["networks"])
+    assert CONTAINERS["edge"]["environment"]["AUDITOR_UPSTREAM"] == f"auditor:{settings.port}"
 
 
 @pytest.mark.parametrize("name", CONTAINERS)

@@ -9,7 +9,8 @@ import yaml
 
 from chassis.host import load
 from chassis.settings import SHARED, demo_only_fields
-from chassis.topology import inbox_queue, shop_rights, shop_topology
+from chassis.topology import MONITORING_USER, inbox_queue, shop_rights, shop_topology
+from ops.auditor.settings import AuditorSettings
 from ops.config import SERVICES
 from ops.kubernetes.topology import NotYetError
 from ops.kubernetes.topology import load as load_topology
@@ -74,6 +75,8 @@ def test_selectors_choose_the_pods_they_mean() -> None:
         assert ports[service["spec"]["ports"][0]["targetPort"]] == service["spec"]["ports"][0]["port"]
     for name, deployment in of_kind("Deployment").items():
         assert deployment["spec"]["selector"]["matchLabels"].items() <= labels[name].items()
+        if deployment["spec"].get("replicas") == 1:
+            continue  # nothing to spread, and nothing that must stay
         assert of_kind("PodDisruptionBudget")[name]["spec"]["selector"] == deployment["spec"]["selector"]
         for spread in deployment["spec"]["template"]["spec"]["topologySpreadConstraints"]:
             assert spread["labelSelector"] == deployment["spec"]["selector"]
@@ -126,6 +129,43 @@ def test_settings_accept_the_environment_in_production(service: str, monkeypatch
     assert container(service)["ports"] == [{"name": "http", "containerPort": settings.port}]
 
 
+def test_the_auditor_is_told_all_it_asks_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = {row["name"]: row.get("value", f"secret-{row['name'].lower()}") for row in container("auditor")["env"]}
+    assert values.keys() <= {f"AUDITOR_{field.upper()}" for field in AuditorSettings.model_fields}
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    settings = AuditorSettings()
+    assert settings.host == "0.0.0.0"  # noqa: S104 - inside its pod
+    assert container("auditor")["ports"] == [{"name": "http", "containerPort": settings.port}]
+    told = settings.shop()
+    assert told["services"] == {service: f"http://{service}:{settings_of(service).port}" for service in SERVICES}
+    assert told["management"]["user"] == MONITORING_USER
+    row = next(row for row in container("auditor")["env"] if row["name"] == "AUDITOR_MANAGEMENT_PASSWORD")
+    assert row["valueFrom"]["secretKeyRef"] == {"name": "shop-broker", "key": MONITORING_USER}
+    mounted = {mount["mountPath"] for mount in container("auditor")["volumeMounts"]}
+    assert str(settings.file.parent) in mounted
+
+
+def peers(rules: list[Document], port: int) -> set[str]:
+    """Which pods a policy's rules name for a port, by their name."""
+    chosen = [peer for rule in rules if {"port": port} in rule["ports"] for peer in rule.get("from") or rule["to"]]
+    labels = [peer.get("podSelector", {}).get("matchLabels", {}) for peer in chosen]
+    return {label["app.kubernetes.io/name"] for label in labels if "app.kubernetes.io/name" in label}
+
+
+def test_the_auditor_is_asked_by_the_edge_only_and_lets_itself_in_where_it_asks() -> None:
+    policies = {name: policy["spec"] for name, policy in of_kind("NetworkPolicy").items()}
+    assert peers(policies["auditor"]["ingress"], 8006) == {"edge"}
+    assert [rule["ports"] for rule in policies["auditor"]["ingress"]] == [[{"port": 8006}]]
+    assert peers(policies["edge"]["egress"], 8006) == {"auditor"}
+    assert peers(policies["auditor"]["egress"], 15672) == {"broker"}
+    assert "auditor" in peers(policies["broker"]["ingress"], 15672)
+    for service in SERVICES:
+        assert "auditor" in peers(policies["services"]["ingress"], settings_of(service).port)
+        assert {"port": settings_of(service).port} in policies["auditor"]["egress"][0]["ports"]
+    assert of_kind("Deployment")["auditor"]["spec"]["replicas"] == 1
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_service_is_migrated_and_stopped_gently(service: str) -> None:
     serving, migrating = container(service), container(f"{service}-migrate-0-1-0")
@@ -168,6 +208,7 @@ def test_the_edge_is_given_the_variables_its_caddyfile_reads_and_the_files_exist
     assert read == {name for name in given if not name.startswith("XDG_")}
     for service in SERVICES:
         assert given[f"{service.upper()}_UPSTREAM"] == f"{service}:{settings_of(service).port}"
+    assert given["AUDITOR_UPSTREAM"] == f"auditor:{AuditorSettings.model_fields['port'].default}"
     copied = re.findall(r"(?m)^COPY (\S+)", (FOLDER / "edge.Dockerfile").read_text())
     assert [name for name in copied if not (ROOT / name).exists()] == []
     backend = of_kind("Ingress")["shop"]["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"]

@@ -56,7 +56,7 @@ export function audit({ signal, told }) {
     const absent = error.slug === "service-unavailable" || error.status === 404;
     if (absent) silentUntil = Date.now() + ASK_AGAIN_MS;
     say(absent ? ["", "No auditor answers here."] : ["bad", error.status === 0 ? "The edge does not answer." : error.detail || error.headline]);
-    show(when, absent && coded("A shop started by `make run` has one. Elsewhere `./shop audit` compares stock, money and messages."));
+    show(when, absent && coded("`make run` and the containers start one. Without it `./shop audit` compares stock, money and messages."));
     when.classList.remove("low");
     run.hidden = trouble.hidden = true;
     show(found);
