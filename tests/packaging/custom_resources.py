@@ -59,9 +59,10 @@ REFERENCE: Final = fields("name", name=NAME)
 
 
 def rabbitmq_cluster() -> Schema:
-    """RabbitMQ Cluster Operator 2.x: the Go types of `rabbitmq.com/v1beta1`, with the limits they are marked with.
+    """RabbitMQ Cluster Operator: the Go types of `rabbitmq.com/v1beta1` at its commit 357ebfe, with their limits.
 
-    The operator takes any number of nodes; it tests one, three and five.
+    That is from before 2.0; definitions of 2.x were not to be had. Any number of nodes would be taken, one, three and
+    five are tested by them.
     """
     apart = fields("topologyKey", topologyKey=TEXT, labelSelector=SELECTOR)
     spec = fields(
@@ -83,7 +84,7 @@ def rabbitmq_cluster() -> Schema:
 def postgres_cluster() -> Schema:
     """CloudNativePG 1.24.1: the custom resource definition of that release, the first with `synchronous`.
 
-    The Go types of a later version (1.28) have the same fields, and `failoverQuorum`, which we do not use.
+    The Go types of a later one have the same fields, and `failoverQuorum`, which we do not use.
     """
     storage = fields("size", size=BYTES, storageClass=NAME)
     spec = fields(
