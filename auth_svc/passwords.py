@@ -1,6 +1,7 @@
 """Passwords: which are accepted, and how they are hashed without stalling everybody else."""
 
 import asyncio
+import ctypes
 import re
 import string
 import unicodedata
@@ -18,7 +19,12 @@ from auth_svc.domain.errors import BusyError, WeakPasswordError
 MIN_LENGTH: Final = 12
 MAX_LENGTH: Final = 128
 MAX_WAITING: Final = 16
+QUIET_SECONDS: Final = 0.5
+"""After so long without a hash their memory is given back. While one follows the other it is kept: to get it anew from
+the system makes a hash half as expensive again."""
 
+_M_ARENA_MAX: Final = -8
+"""`mallopt`'s number for it, in glibc's malloc.h."""
 _SEQUENCES: Final = (
     "abcdefghijklmnopqrstuvwxyz",
     "01234567890123456789",
@@ -56,9 +62,11 @@ class Hasher:
     """Argon2id in one or two threads of its own. At 20 ms each a hash on the event loop would stall every request."""
 
     def __init__(self, *, memory_kib: int = 19_456, passes: int = 2, threads: int = 1) -> None:
+        _share_one_arena()
         self._argon2 = PasswordHasher(time_cost=passes, memory_cost=memory_kib, parallelism=1)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="argon2")
         self._waiting = 0
+        self._quiet: asyncio.TimerHandle | None = None
         self._nobody = self._argon2.hash("a password nobody has")
 
     @property
@@ -89,10 +97,14 @@ class Hasher:
         if self.busy:
             raise BusyError
         self._waiting += 1
+        loop = asyncio.get_running_loop()
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
+            return await loop.run_in_executor(self._pool, work, *arguments)
         finally:
             self._waiting -= 1
+            if self._quiet is not None:
+                self._quiet.cancel()
+            self._quiet = loop.call_later(QUIET_SECONDS, self._pool.submit, _give_memory_back)
 
     def _verify(self, password_hash: str | None, password: str) -> bool:
         try:
@@ -100,6 +112,23 @@ class Hasher:
         except (VerificationError, InvalidHashError):
             return False
         return matches and password_hash is not None
+
+
+# glibc keeps what was freed for the next time: a hash's 19 MiB, however long that takes. `malloc_trim` returns it, but
+# not from the end of an arena that a thread got for itself, which is where a hash's memory is. Other allocators have
+# neither function, and their own ways.
+
+
+def _share_one_arena() -> None:
+    """Let threads that start from now on take memory where the main thread does."""
+    if (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
+        mallopt(_M_ARENA_MAX, 1)
+
+
+def _give_memory_back() -> None:
+    """Return what is free to the system."""
+    if (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)) is not None:
+        trim(0)
 
 
 @cache
