@@ -1,5 +1,6 @@
 """Reads for GET: one statement each, no aggregate, no transaction."""
 
+from operator import itemgetter
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -22,7 +23,7 @@ _CATEGORIES: Final = (
     .group_by(_p.category)
     .order_by(_p.category)
 )
-
+_columns: Final = itemgetter(*(column.name for column in COLUMNS))
 
 Shown = dict[str, Any]
 """A product as `ProductView` describes it. What comes from our own columns, which their CHECKs keep in order, is not
@@ -70,7 +71,7 @@ async def categories(reader: Reader) -> Categories:
 
 
 def _shown(row: RowMapping) -> Shown:
-    sku, title, author, category, description, amount, currency, version, status, available = tuple(row.values())[:10]
+    sku, title, author, category, description, amount, currency, version, status, available = _columns(row)
     return {
         "sku": sku,
         "title": title,

@@ -61,6 +61,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # chassis.tracing and chassis.telemetry tell
     )
     app.state.runtime = runtime
     app.state.verifier = verifier
