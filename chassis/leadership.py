@@ -17,6 +17,9 @@ log = structlog.get_logger()
 LOST_AFTER_MS: Final = 10_000
 """A leader that says nothing for this long (frozen, or cut off from the store) loses the lead. Longer than a window of
 publishes may take, which is five seconds."""
+ASK_EVERY_SECONDS: Final = 1.0
+"""How often a leader whose connection looks open makes sure that it is. A lost one is closed as soon as the server says
+so; only a leader that was frozen, or cut off, learns it by asking."""
 TRY_EVERY_SECONDS: Final = 0.5
 """How often somebody who does not lead asks for the lead, however often they are woken."""
 
@@ -88,8 +91,8 @@ class AdvisoryLeadership:
     """A session advisory lock on a connection of its own; the server drops it with the connection.
 
     Session locks stack and an open transaction would hold back vacuum, so the lock is taken once, in autocommit mode,
-    and the connection only pings afterwards. The server ends a session that is silent for `LOST_AFTER_MS`: the
-    connection of a frozen process stays open, and would keep the lock for as long.
+    and the connection only pings afterwards, once a second. The server ends a session that is silent for
+    `LOST_AFTER_MS`: the connection of a frozen process stays open, and would keep the lock for as long.
     """
 
     def __init__(self, store: Store, name: str) -> None:
@@ -97,6 +100,8 @@ class AdvisoryLeadership:
         self._engine = store.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._name = name
         self._connection: AsyncConnection | None = None
+        self._driver: Any = None
+        self._answered = float("-inf")
         self._leads = False
         self._tried = float("-inf")
 
@@ -107,7 +112,7 @@ class AdvisoryLeadership:
     async def hold(self) -> bool:
         try:
             if self._leads and self._connection is not None:
-                await self._connection.execute(sa.text("SELECT 1"))
+                await self._make_sure(self._connection)
             elif time.monotonic() - self._tried >= TRY_EVERY_SECONDS:
                 await self._take()
         except (sa.exc.DBAPIError, OSError) as error:
@@ -135,9 +140,16 @@ class AdvisoryLeadership:
             await self._connection.execute(_END_WHEN_SILENT, {"after": f"{LOST_AFTER_MS}ms"})
         lock = sa.select(sa.func.pg_try_advisory_lock(sa.func.hashtextextended(self._name, 0)))
         if bool((await self._connection.execute(lock)).scalar()):
-            driver: Any = (await self._connection.get_raw_connection()).driver_connection
-            await driver.add_listener(self._name, self._called)
-            self._leads = True
+            self._driver = (await self._connection.get_raw_connection()).driver_connection
+            await self._driver.add_listener(self._name, self._called)
+            self._leads, self._answered = True, self._tried
+
+    async def _make_sure(self, connection: AsyncConnection) -> None:
+        """Ask the server whether the session is still there, unless it answered a moment ago."""
+        asked = time.monotonic()
+        if self._driver.is_closed() or asked - self._answered >= ASK_EVERY_SECONDS:
+            await connection.execute(sa.text("SELECT 1"))
+            self._answered = asked
 
     def _called(self, *_: object) -> None:
         self.on_called()

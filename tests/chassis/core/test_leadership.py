@@ -105,6 +105,23 @@ async def test_who_is_silent_for_long_leads_no_more(store: Store, monkeypatch: p
 
 
 @on_postgresql
+async def test_a_leader_whose_session_was_ended_knows_at_once(
+    store: Store, rivals: tuple[AdvisoryLeadership, AdvisoryLeadership], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not ask the server before each window, but sees that its connection was closed."""
+    monkeypatch.setattr(leadership, "ASK_EVERY_SECONDS", ONE_HOUR.total_seconds())
+    first, second = rivals
+    holder = sa.text("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted")
+    await store.reader.all(holder)
+
+    async def lost() -> bool:
+        return not await first.hold()
+
+    await wait_until(lost, message="a leader without a session leads on")
+    await wait_until(second.hold)
+
+
+@on_postgresql
 async def test_what_another_process_commits_is_published_at_once(
     runtime: Runtime[ToyUnitOfWork],
     store: Store,
