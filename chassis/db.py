@@ -17,8 +17,8 @@ from typing import Any, Final, Protocol
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Dialect, RowMapping, make_url
-from sqlalchemy.exc import OperationalError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 from sqlalchemy.types import TypeDecorator
 
@@ -26,6 +26,7 @@ from chassis.sessions import PostgresSession, SqliteSession, WriteSession, sqlit
 
 BUSY_TIMEOUT_MS = 5_000
 READ_THREADS = 2
+READ_CONNECTIONS = 4
 SILENT_AFTER_MS: Final = 10_000
 """How long PostgreSQL waits for the next statement of a transaction: a frozen process must not keep its rows locked."""
 WRITE_PRAGMAS: Final = {"journal_mode": "WAL", "synchronous": "FULL", "foreign_keys": "ON"}
@@ -98,8 +99,8 @@ class Store:
                 settings = {"idle_in_transaction_session_timeout": str(SILENT_AFTER_MS)}
                 self.engine = create_async_engine(
                     self.url,
-                    pool_size=4,
-                    max_overflow=4,
+                    pool_size=READ_CONNECTIONS + 2,  # one writes, one leads or waits to
+                    max_overflow=2,
                     pool_pre_ping=True,
                     connect_args={"server_settings": settings},
                 )
@@ -204,14 +205,28 @@ class SqliteReader:
 
 
 class EngineReader:
-    """Reads through an async engine's pool in autocommit mode: no begin, no rollback, one round trip."""
+    """Reads through connections of its own in autocommit mode: no begin, no rollback, one round trip for each query.
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    They are kept between reads and not tried before one: to check a pooled connection out, with a ping that begins and
+    rolls back, took four times what the query itself takes. A read may be done twice, so one that meets a connection
+    that has been lost meanwhile is done again on a new one.
+    """
+
+    def __init__(self, engine: AsyncEngine, connections: int = READ_CONNECTIONS) -> None:
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._idle: list[AsyncConnection] = []
+        self._free = asyncio.Semaphore(connections)
 
     async def all(self, statement: sa.Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[RowMapping]:
-        async with self._engine.connect() as connection:
-            return (await connection.execute(statement, parameters or {})).mappings().all()
+        async with self._free:
+            if self._idle:
+                try:
+                    return await self._query(self._idle.pop(), statement, parameters)
+                except DBAPIError as error:
+                    if not error.connection_invalidated:
+                        raise
+                    await self.close()  # a server that restarts ends them all
+            return await self._query(await self._engine.connect(), statement, parameters)
 
     async def first(self, statement: sa.Executable, parameters: Mapping[str, Any] | None = None) -> RowMapping | None:
         rows = await self.all(statement, parameters)
@@ -221,7 +236,22 @@ class EngineReader:
         return await self.all(statement, parameters)
 
     async def close(self) -> None:
-        """Nothing of its own to close: the pool is the store's."""
+        """Give back the connections nobody reads with."""
+        idle, self._idle = self._idle, []
+        for connection in idle:
+            await connection.close()
+
+    async def _query(
+        self, connection: AsyncConnection, statement: sa.Executable, parameters: Mapping[str, Any] | None
+    ) -> Sequence[RowMapping]:
+        try:
+            rows = (await connection.execute(statement, parameters or {})).mappings().all()
+        except BaseException:  # also when whoever asked has gone: what the connection is still about nobody knows
+            await connection.invalidate()
+            await connection.close()
+            raise
+        self._idle.append(connection)
+        return rows
 
 
 def _read_pragmas(connection: Any, _record: object) -> None:

@@ -4,16 +4,56 @@ import asyncio
 import sqlite3
 from pathlib import Path
 
+import asyncpg
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, ProgrammingError
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from chassis.db import Store
+from chassis.db import READ_CONNECTIONS, Store
+from tests.support.waiting import wait_until
 
 METADATA = sa.MetaData()
 THINGS = sa.Table("things", METADATA, sa.Column("id", sa.Integer, primary_key=True), sa.Column("name", sa.String(10)))
 ONE = sa.select(THINGS).where(THINGS.c.id == sa.bindparam("id"))
+
+
+on_postgresql = pytest.mark.parametrize(
+    "store_url", [pytest.param("postgresql", marks=pytest.mark.postgres)], indirect=True
+)
+WHO = sa.text("SELECT pg_backend_pid() AS pid, pg_sleep(0.05)")
+
+
+async def at_once(store: Store, reads: int) -> set[int]:
+    """The server's processes that answered so many reads at the same time."""
+    return {rows[0]["pid"] for rows in await asyncio.gather(*(store.reader.all(WHO) for _ in range(reads)))}
+
+
+async def ask_server(url: str, statement: str, *parameters: object) -> list[asyncpg.Record]:
+    connection = await asyncpg.connect(url.replace("+asyncpg", ""))
+    try:
+        return await connection.fetch(statement, *parameters)
+    finally:
+        await connection.close()
+
+
+async def end(url: str, processes: set[int]) -> None:
+    """End their sessions from the server's side, and wait until they are gone."""
+    await ask_server(url, "SELECT pg_terminate_backend(pid) FROM unnest($1::int[]) AS pid", list(processes))
+
+    async def gone() -> bool:
+        return processes.isdisjoint(await sessions(url))
+
+    await wait_until(gone)
+
+
+async def sessions(url: str) -> set[int]:
+    return {row["pid"] for row in await ask_server(url, "SELECT pid FROM pg_stat_activity")}
+
+
+async def is_asleep(url: str, process: int) -> bool:
+    look = "SELECT 1 FROM pg_stat_activity WHERE pid = $1 AND wait_event = 'PgSleep'"
+    return bool(await ask_server(url, look, process))
 
 
 async def make(url: str) -> None:
@@ -36,6 +76,57 @@ async def test_what_was_committed_is_found_by_its_key(store_url: str) -> None:
         assert dict(row) == {"id": 1, "name": "one"}
     finally:
         await session.close()
+        await store.close()
+
+
+@on_postgresql
+async def test_a_lost_connection_is_replaced_by_a_new_one(store_url: str) -> None:
+    """A server that restarts ends all of them; whoever reads next notices nothing."""
+    await make(store_url)
+    store = Store(store_url)
+    try:
+        before = await at_once(store, READ_CONNECTIONS)
+        assert len(before) == READ_CONNECTIONS
+        await end(store_url, before)
+        assert before.isdisjoint(await at_once(store, READ_CONNECTIONS))
+    finally:
+        await store.close()
+
+
+@on_postgresql
+async def test_readers_keep_their_few_connections(store_url: str) -> None:
+    store = Store(store_url)
+    try:
+        kept = await at_once(store, 3 * READ_CONNECTIONS)
+        assert len(kept) == READ_CONNECTIONS
+        assert await at_once(store, 3 * READ_CONNECTIONS) == kept
+    finally:
+        await store.close()
+
+
+@on_postgresql
+async def test_an_abandoned_read_leaves_nothing_for_the_next_one(store_url: str) -> None:
+    """Its answer may be still to come on the connection."""
+    store = Store(store_url)
+    try:
+        (kept,) = await at_once(store, 1)
+        abandoned = asyncio.create_task(store.reader.all(sa.text("SELECT pg_sleep(60)")))
+        await wait_until(lambda: is_asleep(store_url, kept))
+        abandoned.cancel()
+        await asyncio.gather(abandoned, return_exceptions=True)
+        assert kept not in await at_once(store, 1)
+    finally:
+        await store.close()
+
+
+@on_postgresql
+async def test_a_wrong_statement_is_told_once(store_url: str) -> None:
+    store = Store(store_url)
+    try:
+        await at_once(store, 1)
+        with pytest.raises(ProgrammingError, match="does not exist"):
+            await store.reader.by_key(ONE, {"id": 1})
+    finally:
         await store.close()
 
 
