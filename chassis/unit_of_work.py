@@ -236,8 +236,9 @@ class Repository(ABC, Generic[AggregateT, KeyT]):
         if not missing:
             return
         self._loaded.update(dict.fromkeys(missing))
-        wanted = {"keys": sorted(missing, key=str)}
-        for row in (await self._uow.connection.execute(_select_locked(self.table, self.key), wanted)).mappings():
+        connection = self._uow.connection
+        statement = _select_locked(self.table, self.key, connection.dialect.name)
+        for row in (await connection.execute(statement, {"keys": sorted(missing, key=str)})).mappings():
             self._remember(row)
 
     async def select(self, condition: sa.ColumnElement[bool]) -> list[AggregateT]:
@@ -305,10 +306,16 @@ def _insert_into(table: sa.Table) -> sa.Insert:
 
 
 @cache
-def _select_locked(table: sa.Table, key: str) -> sa.Select[Any]:
-    """The rows whose `key` is one of `:keys`, locked in the order of their keys."""
+def _select_locked(table: sa.Table, key: str, dialect: str) -> sa.Select[Any]:
+    """The rows whose `key` is one of `:keys`, locked in the order of their keys.
+
+    On PostgreSQL the keys are one array: a list would be another statement, to prepare once more, for each length.
+    """
     column = table.c[key]
-    wanted = column.in_(sa.bindparam("keys", expanding=True))
+    if dialect == "postgresql":
+        wanted = column == sa.any_(sa.bindparam("keys", type_=sa.ARRAY(column.type)))
+    else:
+        wanted = column.in_(sa.bindparam("keys", expanding=True))
     return sa.select(table).where(wanted).order_by(column).with_for_update()
 
 
