@@ -29,6 +29,8 @@ WISHES: Final[Mapping[str, float]] = {
 """What somebody comes for, and how often."""
 VISIT_ORDERS: Final = 20
 """Then a visitor logs out, and the next order is a new customer's."""
+FIRST_VISIT_ORDERS: Final = 2
+"""The same while the shop warms up: its customers fill auth_svc's caches before memory is judged."""
 LOGIN_SECONDS: Final = 400.0
 """A token is good for ten minutes: a visitor logs in again in time."""
 PATIENCE_SECONDS: Final = 60.0
@@ -174,6 +176,7 @@ class Crowd:
         self._idle: list[Visitor] = []
         self._under_way = 0
         self.tally = Tally()
+        self.visit_orders = VISIT_ORDERS
 
     def next_window(self) -> Tally:
         """The window that ends now."""
@@ -217,7 +220,7 @@ class Crowd:
                 self.tally.done[wish] += 1
                 await visitor.look_around(sku, self.tally)
                 visitor.orders += 1
-                if visitor.orders >= VISIT_ORDERS:
+                if visitor.orders >= self.visit_orders:
                     await visitor.leave()
                     self.tally.done["logged out"] += 1
                 else:

@@ -15,7 +15,7 @@ from bench import machine
 from bench.order_to_cash import Latencies, audited, environment, prepare
 from bench.ports import free_ports
 from bench.soak.judge import FLAT_FDS_PER_HOUR, FLAT_MIB_PER_HOUR, Trend, trend
-from bench.soak.people import WISHES, Crowd, Tally
+from bench.soak.people import FIRST_VISIT_ORDERS, VISIT_ORDERS, WISHES, Crowd, Tally
 from bench.soak.watch import Look, Watch
 from bench.stores import Stores
 from ops.config import SERVICES, Ports, Secrets, ShopConfig
@@ -150,6 +150,7 @@ async def _windows(pace: Pace, crowd: Crowd, watch: Watch) -> list[Window]:
     ended = False
     try:
         while not ended:
+            crowd.visit_orders = FIRST_VISIT_ORDERS if at < pace.warm_up else VISIT_ORDERS
             await asyncio.wait({coming}, timeout=max(0.0, at + pace.window - (time.monotonic() - begun)))
             now, ended = time.monotonic() - begun, coming.done()  # before the look: who ends during it is in the next
             tally, look = crowd.next_window(), await watch.look()
