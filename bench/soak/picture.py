@@ -96,10 +96,10 @@ def _minutes(minutes: float) -> Iterator[float]:
 
 
 def _apart(heights: Sequence[float], space: float = 14.0) -> list[float]:
-    """The same heights, moved down as far as it takes that no name covers another."""
+    """The same heights, moved up as far as it takes that no name covers another."""
     placed: dict[int, float] = {}
-    lowest = float("-inf")
-    for number in sorted(range(len(heights)), key=lambda each: heights[each]):
-        lowest = max(heights[number], lowest + space)
-        placed[number] = lowest
+    highest = float("inf")
+    for number in sorted(range(len(heights)), key=lambda each: -heights[each]):
+        highest = min(heights[number], highest - space)
+        placed[number] = highest
     return [placed[number] for number in range(len(heights))]
