@@ -3,7 +3,8 @@
 import asyncio
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -12,7 +13,7 @@ import httpx
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from bench.machine import cpu_seconds, rss_mib
+from bench.machine import cpu_seconds, ended_children_seconds, rss_mib
 from bench.replicas import server_processes
 from ops.config import SERVICES
 from ops.shop_api import ShopApi
@@ -22,7 +23,10 @@ JOURNAL: Final = "shop.journal"
 
 @dataclass(frozen=True)
 class Use:
-    """One process, or several taken together: MiB resident and as a fair share, open descriptors, CPU so far."""
+    """One process: MiB resident and as a fair share, open descriptors, CPU so far.
+
+    Of PostgreSQL's together, resident is the sum of fair shares: they have much of their memory in common.
+    """
 
     rss_mib: float
     pss_mib: float
@@ -61,7 +65,7 @@ class Watch:
         self._folder = folder
         self._stores = stores
         self._server = server
-        self.pids: Mapping[str, list[int]] = self._found()
+        self.pids: Mapping[str, int] = self._found()
 
     async def look(self) -> Look:
         """
@@ -72,7 +76,7 @@ class Watch:
             raise RuntimeError(f"no figure: {found} died during the run")
         queues = {str(queue["name"]): int(queue.get("messages", 0)) for queue in await self._queues()}
         return Look(
-            uses={name: _together([used(pid) for pid in pids]) for name, pids in self._with_server().items()},
+            uses=await asyncio.to_thread(self._uses),
             stores={service: await stock(url) for service, url in self._stores.items()},
             outbox={service: await self._outbox(service) for service in SERVICES},
             queues={name: waiting for name, waiting in queues.items() if waiting and name != JOURNAL},
@@ -81,18 +85,17 @@ class Watch:
             load=round(os.getloadavg()[0], 1),
         )
 
-    def _found(self) -> dict[str, list[int]]:
-        pids = {name: [int(pid)] for name, pid in self._shop.state["pids"].items()}
-        return {**pids, "broker": [int((self._folder / "node.pid").read_text())]}
+    def _found(self) -> dict[str, int]:
+        return {**self._shop.state["pids"], "broker": int((self._folder / "node.pid").read_text())}
 
     def _alive(self) -> str | None:
         """Who is not there any more; the launcher would have started another one in its place."""
-        gone = (name for name, (pid,) in self.pids.items() if not Path(f"/proc/{pid}").exists())
+        gone = (name for name, pid in self.pids.items() if not Path(f"/proc/{pid}").exists())
         return next(gone, None)
 
-    def _with_server(self) -> dict[str, list[int]]:
-        """PostgreSQL's processes come and go with connections."""
-        return {**self.pids, **({"postgresql": server_processes(self._server)} if self._server else {})}
+    def _uses(self) -> dict[str, Use]:
+        server = {"postgresql": used_by_server(server_processes(self._server))} if self._server else {}
+        return {**{name: used(pid) for name, pid in self.pids.items()}, **server}
 
     async def _queues(self) -> list[dict[str, Any]]:
         return await asyncio.to_thread(self._shop.queues) or []
@@ -113,6 +116,17 @@ def used(pid: int) -> Use:
     pss = re.search(r"^Pss:\s+(\d+) kB", (folder / "smaps_rollup").read_text(), re.MULTILINE)
     share = round(int(pss[1]) / 1024, 1) if pss else 0.0
     return Use(rss_mib(pid), share, len(list((folder / "fd").iterdir())), cpu_seconds(pid))
+
+
+def used_by_server(pids: Sequence[int]) -> Use:
+    """A PostgreSQL server, its first process first. Workers come and go: those that ended count as their parent."""
+    uses: list[Use] = []
+    for pid in pids:
+        with suppress(OSError):
+            uses.append(used(pid))
+    share = round(sum(use.pss_mib for use in uses), 1)
+    ended = ended_children_seconds(pids[0])
+    return Use(share, share, sum(use.fds for use in uses), ended + sum(use.cpu_seconds for use in uses))
 
 
 async def stock(url: str) -> Stock:
@@ -144,15 +158,6 @@ def _sqlite_bytes(path: str) -> tuple[int, int]:
 
 async def _scalar(connection: Any, statement: sa.Executable) -> int:
     return int((await connection.execute(statement)).scalar_one())
-
-
-def _together(uses: list[Use]) -> Use:
-    return Use(
-        round(sum(use.rss_mib for use in uses), 1),
-        round(sum(use.pss_mib for use in uses), 1),
-        sum(use.fds for use in uses),
-        sum(use.cpu_seconds for use in uses),
-    )
 
 
 def _folder_bytes(folder: Path) -> int:
