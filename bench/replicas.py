@@ -16,7 +16,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,7 +28,7 @@ import uvloop
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from bench.machine import Moment, cpu_seconds, loop_ms
+from bench.machine import Moment, cpu_seconds, ended_children_seconds, loop_ms
 from bench.order_to_cash import SETTLE_SECONDS, Result, measure, prepare
 from bench.results import RESULTS
 from ops.broker.ports import listener_of
@@ -137,7 +137,7 @@ class Scales:
         pid = self._node.broker.pid
         used["broker"] = cpu_seconds(pid) if pid else 0.0
         if self._server:
-            used["postgresql"] = sum(map(cpu_seconds, server_processes(self._server)))
+            used["postgresql"] = server_cpu_seconds(self._server)
         return used
 
     async def _stored(self) -> int:
@@ -163,12 +163,22 @@ def server_processes(url: str) -> list[int]:
     if found is None:
         raise RuntimeError("the PostgreSQL server cannot be found")
     parent = int(found[1])
-    children = [
-        int(file.parent.name)
-        for file in Path("/proc").glob("[0-9]*/stat")
-        if int(file.read_text().rpartition(")")[2].split()[1]) == parent
-    ]
+    children: list[int] = []
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has just ended
+            if int(file.read_text().rpartition(")")[2].split()[1]) == parent:
+                children.append(int(file.parent.name))
     return [parent, *children]
+
+
+def server_cpu_seconds(url: str) -> float:
+    """CPU seconds all processes of that server have used, those included that ended: they come and go."""
+    parent, *children = server_processes(url)
+    used = cpu_seconds(parent)
+    for child in children:
+        with suppress(OSError):
+            used += cpu_seconds(child)
+    return used + ended_children_seconds(parent)
 
 
 async def run(shop: SupervisedShop, node: RabbitNode, server: str, replicas: int, options: argparse.Namespace) -> Row:

@@ -12,7 +12,7 @@ from bench.http import Connection
 from bench.machine import cpu_seconds
 from bench.ports import free_ports
 from bench.processes import Server, python_server
-from bench.replicas import server_processes
+from bench.replicas import server_cpu_seconds
 
 CONNECTIONS: Final = 16
 BOUGHT: Final = 50
@@ -64,7 +64,7 @@ class Side:
 
 def database_cpu(database: str | None) -> float:
     """CPU seconds all processes of a PostgreSQL server have used; 0 without one."""
-    return sum(map(cpu_seconds, server_processes(database))) if database else 0.0
+    return server_cpu_seconds(database) if database else 0.0
 
 
 @asynccontextmanager
