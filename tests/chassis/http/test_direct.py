@@ -120,7 +120,7 @@ def _app(route_class: type[APIRoute], mint: TokenMint) -> FastAPI:
 async def both(mint: TokenMint) -> AsyncIterator[list[httpx.AsyncClient]]:
     """Clients of the same service, as FastAPI makes it and as direct routes do."""
     clients = [
-        httpx.AsyncClient(transport=httpx.ASGITransport(_app(kind, mint)), base_url="http://things")
+        httpx.AsyncClient(transport=httpx.ASGITransport(_app(kind, mint)), base_url="http://things.test")
         for kind in (APIRoute, DirectRoute)
     ]
     yield clients
