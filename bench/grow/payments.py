@@ -57,7 +57,7 @@ _HISTORY: Final = (
     SELECT 'pay:' || payment_id || ':' || kind.column1, kind.column1, 'done', order_id, payment_id, 1000, 'EUR',
         {_REFERENCE}, CASE kind.column1 WHEN 'authorize' THEN 'pm_card_visa' END, 1, at, at, at
     FROM seed CROSS JOIN (VALUES ('authorize'), ('capture')) AS kind
-    WHERE at > :since AND (n % 20 <> 10 OR kind.column1 = 'authorize')""",  # noqa: S608
+    WHERE at > :since AND (n % 20 <> 10 OR kind.column1 = 'authorize')""",  # noqa: S608 - our own
         _ANSWERED,
     ),
     Rows(
@@ -66,7 +66,7 @@ _HISTORY: Final = (
         reference, attempts, next_at, created_at, done_at)
     SELECT 'refund:' || refund_id, 'refund', 'done', order_id, payment_id, refund_id, 1000, 'EUR', {_REFERENCE}, 1, at,
         at, at
-    FROM seed WHERE at > :since AND n % 20 = 0""",  # noqa: S608
+    FROM seed WHERE at > :since AND n % 20 = 0""",  # noqa: S608 - our own
         _ANSWERED,
     ),
     Rows(

@@ -131,14 +131,14 @@ def delivery(random: str, *, sends: tuple[str, int], hears: tuple[str, int], rou
         Rows(
             f"""
     INSERT INTO inbox (event_id, type, handled_at)
-    SELECT {random}, '{heard}', at FROM seed CROSS JOIN ({_values(handled)}) AS seq WHERE at > :since""",  # noqa: S608
+    SELECT {random}, '{heard}', at FROM seed CROSS JOIN ({_values(handled)}) AS seq WHERE at > :since""",  # noqa: S608 - our own
             KEPT.inbox,
         ),
         Rows(
             f"""
     INSERT INTO idempotency_keys (user_id, route, key, fingerprint, status, body, headers, created_at)
     SELECT user_id, '{route}', CAST(order_id AS TEXT), '{"0" * 64}', 201, '{BODY}', '{{}}', at
-    FROM seed WHERE at > :since""",  # noqa: S608
+    FROM seed WHERE at > :since""",  # noqa: S608 - our own
             KEPT.idempotency_keys,
         ),
     ]

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -24,6 +23,7 @@ from payment_svc.prunes import PRUNES
 from payment_svc.store import payment_of_row
 from payment_svc.tables import RUNTIME, ledger, operations, payables
 from payment_svc.tables import payments as payment_rows
+from tests.bench.commands import output_of
 from tests.support.postgres import BINARIES
 
 COUNT = 400
@@ -113,20 +113,8 @@ async def test_both_sides_are_asked_everything() -> None:
     """On PostgreSQL, which does all that SQLite does and more."""
     if not BINARIES and not os.environ.get("CI"):
         pytest.skip("PostgreSQL's server binaries are not installed (apt-get install postgresql)")
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bench.grow", "--store", "postgresql", "--orders", "200", "--products", "100"),
-        *("--rounds", "1", "--seconds", "0.02", "--sweeps", "1"),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    try:
-        out, _ = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.terminate()
-            await process.wait()
-    text = out.decode()
-    assert process.returncode == 0, text[-4000:]
+    size = ("--store", "postgresql", "--orders", "200", "--products", "100")
+    text = await output_of("bench.grow", *size, "--rounds", "1", "--seconds", "0.02", "--sweeps", "1")
     named = {line.split(" | ")[0].removeprefix("| ") for line in text.splitlines() if line.startswith("| ")}
     assert {"`POST /orders`", "`POST /payments`", "an order's payments", "search that finds one"} <= named
     assert {"order_svc's `expire_orders`", "payment_svc's `provider_operations`"} <= named

@@ -26,7 +26,7 @@ class Counting:
                 await reader.readexactly(len(b'{"a": 1}'))
                 writer.write(self.answer[:30])
                 await writer.drain()
-                await asyncio.sleep(0)
+                await asyncio.sleep(0)  # lets the other side read half of it; waits for no time
                 writer.write(self.answer[30:])
         except asyncio.IncompleteReadError:
             writer.close()

@@ -1,8 +1,5 @@
 """`make bench` in its smallest form: every part runs, with everybody but FastStream, which is in .venv-bench only."""
 
-import asyncio
-import os
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +7,7 @@ import pytest
 from bench.__main__ import PARTS
 from bench.page import IN_FULL
 from bench.results import found, load
-from ops.broker import RabbitNotInstalledError, find_installation
+from tests.bench.commands import need_rabbitmq, output_of
 
 WORKS = {
     "event hop": {"floor", "ours"},
@@ -28,25 +25,8 @@ WORKS = {
 @pytest.mark.e2e
 @pytest.mark.timeout(400)
 async def test_the_whole_benchmark_runs(tmp_path: Path) -> None:
-    try:
-        find_installation()
-    except RabbitNotInstalledError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(error))
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bench", "--quick", "--without-peers", "--results", str(tmp_path)),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    try:
-        out, _ = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.terminate()
-            await process.wait()
-    text = out.decode()
-    assert process.returncode == 0, text[-4000:]
+    need_rabbitmq()
+    text = await output_of("bench", "--quick", "--without-peers", "--results", str(tmp_path))
     assert "left out, as asked: FastStream" in text
     (path,) = found(tmp_path)
     document = load(path)

@@ -1,11 +1,8 @@
 """An hour of load is judged for what it was: a leak is told from what fills up, from noise and from a bad minute."""
 
-import asyncio
 import json
 import math
-import os
 import random
-import sys
 import xml.etree.ElementTree as ET
 from itertools import pairwise
 from pathlib import Path
@@ -20,7 +17,7 @@ from bench.soak.people import WISHES
 from bench.soak.picture import soak_picture
 from bench.soak.report import grown, report
 from bench.soak.run import trends
-from ops.broker import RabbitNotInstalledError, find_installation
+from tests.bench.commands import need_rabbitmq, output_of
 from tests.bench.soaked import WARM_UP, document, windows
 
 MINUTES = [60.0 * minute for minute in range(1, 61)]
@@ -141,25 +138,8 @@ def test_the_picture_draws_a_line_for_every_process_from_the_left_to_the_right()
 @pytest.mark.e2e
 @pytest.mark.timeout(240)
 async def test_people_come_for_some_seconds_and_everything_is_looked_at(tmp_path: Path) -> None:
-    try:
-        find_installation()
-    except RabbitNotInstalledError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(error))
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bench.soak", "--quick", "--results", str(tmp_path)),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    try:
-        out, _ = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.terminate()
-            await process.wait()
-    text = out.decode()
-    assert process.returncode == 0, text[-4000:]
+    need_rabbitmq()
+    await output_of("bench.soak", "--quick", "--results", str(tmp_path))
     ran = _only_result(tmp_path)
     assert ran["audit"] == []
     assert {"auth", "catalog", "order", "payment", "broker"} <= ran["memory"].keys()
