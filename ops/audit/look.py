@@ -1,12 +1,11 @@
 """One look at a whole shop: reads every service's figures part by part and hands them to the tally.
 
-Memory stays small whatever the shop has sold: orders are read in ranges of ids, messages as digests. What grows with
-it are the ids of two days' orders and payments, held against the keys kept for as long, and those of all accounts.
+Memory stays small whatever the shop has sold: orders are read in ranges of ids, messages as digests, and idempotency
+keys are held against what they made by sums. What grows are the ids of all accounts.
 """
 
 import asyncio
-from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Set
 from datetime import datetime
 from typing import Any, Final
 
@@ -14,11 +13,11 @@ from chassis.figures import MAX_LISTED
 from contracts.registry import SERVICES
 from ops.audit import messages
 from ops.audit.findings import Look
+from ops.audit.keys import HOUR, MADE_BY, KeyBook
 from ops.audit.messages import Bucket, Channel, Gap
 from ops.audit.orders import Chunk, ProviderBooks
-from ops.audit.people import MADE_BY, UsedKeys
 from ops.audit.source import Row, Source, pages, path_of, rows
-from ops.audit.tally import HOUR, Tally
+from ops.audit.tally import Tally, take_made
 
 _MINUTE: Final = 60
 _AT_ONCE: Final = 24 * HOUR
@@ -27,10 +26,12 @@ _AT_ONCE: Final = 24 * HOUR
 async def look(source: Source) -> Look:
     """Everything once. Raises what the source raises: a service or the broker could not be asked."""
     summaries = await _summaries(source)
-    keys = {service: await _used_keys(source, service) for service in MADE_BY}
+    keys = {service: await _key_book(source, service, summaries[service]) for service in MADE_BY}
     tally = Tally(summaries, keys, await _provider_books(source))
     async for chunk in _chunks(source):
         tally.take(chunk)
+    if any(book.differing() for book in keys.values()):
+        tally.take_named(await _named(source, summaries, keys))
     tally.take_users([row["id"] async for page in pages(source, "auth", "/users") for row in page["items"]])
     digests = await _all_digests(source, int(tally.messages_since.timestamp()), int(tally.now.timestamp()))
     gaps = await _gaps(source, messages.differing(digests, HOUR))
@@ -80,17 +81,26 @@ def _together(first: Row, second: Row) -> Row:
     return {**second, **{name: first[name] + second[name] for name in ("captured", "refunded", "captures")}}
 
 
-async def _used_keys(source: Source, service: str) -> UsedKeys:
-    made: Counter[str | None] = Counter()
-    read, kept_since = 0, None
+async def _key_book(source: Source, service: str, summary: Row, named: Set[int] = frozenset()) -> KeyBook:
+    book: KeyBook | None = None
     async for page in pages(source, service, "/keys"):
-        kept_since = kept_since or datetime.fromisoformat(page["kept_since"])
-        kept = [row for row in page["items"] if datetime.fromisoformat(row["at"]) > kept_since]
-        made.update(row["made"] for row in kept if row["route"] == MADE_BY[service])
-        read += len(kept)
-    if kept_since is None:
+        if book is None:
+            kept_since = datetime.fromisoformat(page["kept_since"])
+            book = KeyBook(service, kept_since, datetime.fromisoformat(summary["at"]), named)
+        for row in page["items"]:
+            if datetime.fromisoformat(row["at"]) > book.kept_since:
+                book.take_key(row["route"], row["made"])
+    if book is None:
         raise ValueError(f"{service}_svc has no list of its keys")
-    return UsedKeys(made, read, kept_since)
+    return book
+
+
+async def _named(source: Source, summaries: Mapping[str, Row], keys: Mapping[str, KeyBook]) -> Mapping[str, KeyBook]:
+    """Both sides once more, with the ids of the hours that differ. Rare, so it may take as long as the first time."""
+    books = {name: await _key_book(source, name, summaries[name], book.differing()) for name, book in keys.items()}
+    async for chunk in _chunks(source):
+        take_made(books, chunk)
+    return books
 
 
 async def _chunks(source: Source) -> AsyncIterator[Chunk]:

@@ -1,36 +1,42 @@
 """What one look has seen so far: takes the figures as they are read, runs the checks over them. Pure."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Set
 from datetime import datetime, timedelta
 from typing import Final
 
 from ops.audit import messages, orders, people
 from ops.audit.findings import Check, Finding, Kind, Look, excused
+from ops.audit.keys import HOUR, MARGIN, KeyBook
 from ops.audit.messages import Gap
 from ops.audit.orders import Chunk, ProviderBooks, Sums
-from ops.audit.people import UsedKeys
 from ops.audit.source import BrokerFigures, Row
 
-MARGIN: Final = timedelta(hours=1)
-"""Less than what is kept is compared: clocks differ a little, and rows are pruned while we look."""
 MAX_OPERATION_AGE: Final = timedelta(minutes=10)
 """How long the provider may take to answer; it is asked again at least every five minutes."""
-HOUR: Final = 3_600
+
+
+def take_made(keys: Mapping[str, KeyBook], chunk: Chunk) -> None:
+    """Let the books have the orders and payments of a range of ids."""
+    for order in chunk.orders:
+        keys["order"].take_made(order["id"], datetime.fromisoformat(order["placed_at"]))
+    for row in chunk.money:
+        for payment in row["payments"]:
+            keys["payment"].take_made(payment["id"], datetime.fromisoformat(payment["created_at"]))
 
 
 class Tally:
     """One look in the making. Feed it in the order of its methods; `look` is what came of it.
 
-    `summaries` are the services' answers at `/audit`. `keys`, by service, were read before the orders, so whatever they
-    made must be seen. `books` are the provider's own, None if they cannot be had.
+    `summaries` are the services' answers at `/audit`. `keys`, by service, have taken their keys, but not yet what those
+    made. `books` are the provider's own, None if they cannot be had.
     """
 
-    def __init__(self, summaries: Mapping[str, Row], keys: Mapping[str, UsedKeys], books: ProviderBooks | None) -> None:
+    def __init__(self, summaries: Mapping[str, Row], keys: Mapping[str, KeyBook], books: ProviderBooks | None) -> None:
         self.summaries = summaries
         self.now = max(datetime.fromisoformat(summary["at"]) for summary in summaries.values())
         self.messages_since = self._compared_since()
-        self.keys_since = max(used.kept_since for used in keys.values()) + MARGIN
+        self.keys_since = max(book.kept_since for book in keys.values()) + MARGIN
         self.buyers: dict[str, str] = {}
         """The user of each order seen, with one of their orders."""
         self._keys = keys
@@ -39,7 +45,6 @@ class Tally:
         self._compared: Counter[Check] = Counter()
         self._under_way: set[str] = set()
         self._sums: Sums = Counter()
-        self._made: dict[str, dict[str, datetime]] = defaultdict(dict)
         self._take_summaries()
 
     def _compared_since(self) -> datetime:
@@ -89,15 +94,7 @@ class Tally:
         orders.add_up(self._sums, chunk)
         for order in chunk.orders:
             self.buyers.setdefault(order["user_id"], order["id"])
-            self._remember("order", order["id"], order["placed_at"])
-        for row in chunk.money:
-            for payment in row["payments"]:
-                self._remember("payment", payment["id"], payment["created_at"])
-
-    def _remember(self, service: str, made_id: str, at: str) -> None:
-        moment = datetime.fromisoformat(at)
-        if moment > self._keys[service].kept_since - MARGIN:
-            self._made[service][made_id] = moment
+        take_made(self._keys, chunk)
 
     def take_users(self, known: Iterable[str]) -> None:
         """Every account there ever was."""
@@ -118,12 +115,14 @@ class Tally:
             service: {event_id for ids in by_type.values() for event_id in ids} for service, by_type in told.items()
         }
 
+    def take_named(self, keys: Mapping[str, KeyBook]) -> None:
+        """The books again, with the ids of the hours in which both sides differed; both were read anew."""
+        self._keys = keys
+
     def look(self) -> Look:
         """What is left to compare when all is read; sums only if nothing is under way, for they hold at rest only."""
-        for service, used in self._keys.items():
-            at = datetime.fromisoformat(self.summaries[service]["at"])
-            found = people.keys(service, used, self._made[service], self.keys_since, at)
-            self._add(Check.KEYS, used.read, found)
+        for book in self._keys.values():
+            self._add(Check.KEYS, book.read, book.findings(self.keys_since))
         if self._books is not None:
             self._add(Check.PROVIDER, 0, orders.rest_of_books(self._books))
         unlisted = any(finding.check is Check.OUTBOX and not finding.ids for finding in self._findings)

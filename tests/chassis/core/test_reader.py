@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError, ProgrammingError
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from chassis.db import READ_CONNECTIONS, Store
+from chassis.db import READ_CACHE_KIB, READ_CONNECTIONS, Store
 from tests.support.waiting import wait_until
 
 METADATA = sa.MetaData()
@@ -146,6 +146,18 @@ async def test_a_locked_file_is_waited_for_in_a_thread(tmp_path: Path) -> None:
         assert dict(patience) == {"timeout": 0}
     finally:
         owner.close()
+        await store.close()
+
+
+async def test_a_connection_that_reads_keeps_little_in_memory(tmp_path: Path) -> None:
+    url = f"sqlite+aiosqlite:///{tmp_path / 'store.db'}"
+    await make(url)
+    store = Store(url)
+    try:
+        for read in (store.reader.all, store.reader.by_key):
+            [size] = await read(sa.text("PRAGMA cache_size"), {})
+            assert dict(size) == {"cache_size": -READ_CACHE_KIB}
+    finally:
         await store.close()
 
 
