@@ -20,6 +20,7 @@ from catalog_svc.domain.product import ProductStatus
 from catalog_svc.schemas import ProductQuery, Sort
 from catalog_svc.search import last_with, query_words
 from catalog_svc.tables import product_words, products, stock
+from chassis.db import at_most
 
 FEW: Final = 500
 """Candidates up to this many are gathered, at some 7 µs each; if there are more, a walk soon has a page of them."""
@@ -82,7 +83,7 @@ def counting(sort: Sort, shape: Shape) -> sa.Executable | None:
     counts = [
         sa.select(
             sa.literal_column(f"'{source}'", sa.String).label("source"), sa.func.count().label("found")
-        ).select_from(candidates.limit(FEW + 1).subquery())
+        ).select_from(candidates.limit(at_most(FEW + 1)).subquery())
         for source, candidates in _sources(sort, shape).items()
     ]
     return sa.union_all(*counts) if counts else None
@@ -95,8 +96,8 @@ def fewest(found: Mapping[str, int]) -> str | None:
 
 
 @lru_cache(maxsize=512)
-def page_statement(sort: Sort, shape: Shape, gather_by: str | None) -> sa.Select[Any]:
-    """One page: `COLUMNS` and `sort_key`. Parameters: the filters', `after` and `after_sku`, and `rows`."""
+def page_statement(sort: Sort, shape: Shape, gather_by: str | None, rows: int) -> sa.Select[Any]:
+    """One page of at most `rows`: `COLUMNS` and `sort_key`. Parameters: the filters', `after` and `after_sku`."""
     key, descending = _SORT_KEYS[sort], sort in _DESCENDING
     statement = sa.select(*COLUMNS, key.label("sort_key")).join_from(products, stock)
     statement = statement.where(*_conditions(shape, hide=gather_by is not None, hide_price=sort not in _BY_PRICE))
@@ -106,7 +107,7 @@ def page_statement(sort: Sort, shape: Shape, gather_by: str | None) -> sa.Select
         here, last = sa.tuple_(key, _p.sku), sa.tuple_(sa.bindparam("after", type_=key.type), sa.bindparam("after_sku"))
         statement = statement.where(here < last if descending else here > last)
     order = (key.desc(), _p.sku.desc()) if descending else (key, _p.sku)
-    return statement.order_by(*order).limit(sa.bindparam("rows"))
+    return statement.order_by(*order).limit(at_most(rows))
 
 
 def _conditions(shape: Shape, *, hide: bool, hide_price: bool) -> list[sa.ColumnElement[bool]]:

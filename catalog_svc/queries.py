@@ -12,7 +12,7 @@ from catalog_svc.listing import COLUMNS, counting, fewest, page_statement, param
 from catalog_svc.schemas import Categories, CategoryCount, ProductQuery
 from catalog_svc.search import query_words
 from catalog_svc.tables import products, stock
-from chassis.db import Reader
+from chassis.db import Reader, rows_for
 from chassis.seedwork import NotFoundError
 
 _p = products.c
@@ -56,8 +56,8 @@ async def product_page(reader: Reader, query: ProductQuery) -> Shown:
     shape = shape_of(query)
     count = counting(query.sort, shape)
     found = {row["source"]: row["found"] for row in await reader.all(count, parameters)} if count is not None else {}
-    statement = page_statement(query.sort, shape, fewest(found))
-    rows = await reader.all(statement, {**parameters, "rows": query.limit + 1})
+    statement = page_statement(query.sort, shape, fewest(found), rows_for(query.limit))
+    rows = await reader.all(statement, parameters)
     shown = rows[: query.limit]
     more = len(rows) > query.limit
     next_cursor = encode_cursor(query, (shown[-1]["sort_key"], shown[-1]["sku"])) if more else None

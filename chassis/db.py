@@ -65,6 +65,25 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+def at_most(rows: int) -> sa.ColumnElement[int]:
+    """For `limit()`: a number in the statement's text, so `rows` is one of few.
+
+    PostgreSQL keeps a plan for a prepared statement if it looks as cheap as one made for the parameters at hand, and of
+    a limit that is a parameter it supposes a tenth of the table: such a statement is planned anew each time, which for
+    a page of products took longer than to read it.
+    """
+    return sa.literal_column(str(rows), sa.Integer)
+
+
+PAGE_ROWS: Final = (21, 51, 101)
+"""How many rows are read for a page, whatever its size up to 100: a text for each size would be too many statements."""
+
+
+def rows_for(limit: int) -> int:
+    """How many to read for a page of `limit`: at least one more, to know whether another page follows."""
+    return next(rows for rows in PAGE_ROWS if rows > limit)
+
+
 class Reader(Protocol):
     """Reads for GET: no transaction is held, each statement sees what was committed before it."""
 

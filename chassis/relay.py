@@ -18,7 +18,7 @@ import structlog
 from sqlalchemy.engine import RowMapping
 
 from chassis.clock import Clock
-from chassis.db import Reader
+from chassis.db import Reader, at_most
 from chassis.failpoints import Failpoints
 from chassis.leadership import Leadership
 from chassis.observer import Observer
@@ -195,7 +195,7 @@ class Relay:
             sa.select(o.id, o.event_id, o.type, o.aggregate_id, o.correlation_id, o.body, o.created_at, o.attempts)
             .where(o.published_at.is_(None), o.parked_at.is_(None), o.available_at <= sa.bindparam("now"))
             .order_by(o.id)
-            .limit(SELECT_LIMIT)
+            .limit(at_most(SELECT_LIMIT))
         )
 
     def _message(self, row: RowMapping) -> OutgoingMessage:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from chassis.db import Reader
+from chassis.db import Reader, at_most, rows_for
 from chassis.problems import ProblemError
 from chassis.seedwork import NotFoundError
 from order_svc.domain.order import OrderStatus
@@ -58,12 +58,12 @@ async def list_orders(reader: Reader, wanted: OrderFilter) -> OrderPage:
 
 
 def page_statement(wanted: OrderFilter) -> sa.Select[Any]:
-    """One page, and one order more if there is one.
+    """One page, and an order more if there is one.
 
     Raises:
         ProblemError: 400 bad-cursor.
     """
-    statement = sa.select(orders).order_by(orders.c.id.desc()).limit(wanted.limit + 1)
+    statement = sa.select(orders).order_by(orders.c.id.desc()).limit(at_most(rows_for(wanted.limit)))
     if wanted.user_id is not None:
         statement = statement.where(orders.c.user_id == wanted.user_id)
     if wanted.status is not None:

@@ -133,7 +133,7 @@ async def test_no_list_scans_the_products(full_store: AsyncConnection) -> None:
         shape = shape_of(asked)
         if query.q and len(shape & FILTERS.keys()) > 2:
             continue  # so little is left that PostgreSQL may rightly read a table of this size whole
-        parameters = {**parameters_of(asked), "after": after.get(query.sort, 500), "after_sku": "BK-7", "rows": 21}
+        parameters = {**parameters_of(asked), "after": after.get(query.sort, 500), "after_sku": "BK-7"}
         count = counting(query.sort, shape)
         found: dict[str, int] = {}
         if count is not None:
@@ -141,7 +141,7 @@ async def test_no_list_scans_the_products(full_store: AsyncConnection) -> None:
             assert not scanned(plan, small=["ix_stock_sold_out"]), (query, plan)
             found = {row.source: row.found for row in await full_store.execute(count, parameters_of(asked))}
         gather_by = fewest(found)
-        statement = page_statement(query.sort, shape, gather_by)
+        statement = page_statement(query.sort, shape, gather_by, rows=21)
         given = {name: parameters[name] for name in statement.compile().params if name in parameters}
         plan = await plan_of(full_store, statement, given)
         assert not scanned(plan, small=["ix_stock_sold_out"]), (query, gather_by, plan)
@@ -160,6 +160,26 @@ async def test_products_from_before_there_were_words_are_found(store_url: str) -
         kept = {(row.sku, row.word) for row in await connection.execute(sa.select(product_words))}
     await engine.dispose()
     assert kept == {(row["sku"], word) for row in rows for word in words(row["search_text"])}
+
+
+@pytest.mark.parametrize("store_url", [pytest.param("postgresql", marks=pytest.mark.postgres)], indirect=True)
+async def test_postgresql_keeps_the_plan_of_a_list(made_store: str) -> None:
+    """To plan a list anew each time takes longer than to read it."""
+    engine = create_async_engine(made_store)
+    async with engine.begin() as connection:
+        await fill(connection, shelf(5_000))
+        await analyze(connection)
+    await engine.dispose()
+    store = Store(made_store)
+    try:
+        for _ in range(8):  # the first five are planned for their parameters, in order to know what that costs
+            await queries.product_page(store.reader, ProductQuery(category="Category 3", limit=15))
+        kept = sa.text(
+            "SELECT generic_plans, custom_plans FROM pg_prepared_statements WHERE statement LIKE 'SELECT products%'"
+        )
+        assert [dict(row) for row in await store.reader.all(kept)] == [{"generic_plans": 3, "custom_plans": 5}]
+    finally:
+        await store.close()
 
 
 async def test_a_scan_is_seen(made_store: str) -> None:
