@@ -31,7 +31,8 @@ READ_CACHE_KIB: Final = 512
 """What a SQLite connection that reads keeps of pages, and may sort in memory; by default it is 2 MB. The kernel has the
 pages anyway: with 100,000 products reads cost the same to a few percent, and whole tables are sorted for audits."""
 SILENT_AFTER_MS: Final = 10_000
-"""How long PostgreSQL waits for the next statement of a transaction: a frozen process must not keep its rows locked."""
+"""How long PostgreSQL waits for the next statement of a transaction: a frozen process must not keep its rows locked. So
+long it waits, too, for a session that leads or listens: longer than a window of publishes may take, which is 5 s."""
 WRITE_PRAGMAS: Final = {"journal_mode": "WAL", "synchronous": "FULL", "foreign_keys": "ON"}
 
 NAMING_CONVENTION = {
@@ -102,6 +103,14 @@ class Reader(Protocol):
     async def close(self) -> None: ...
 
 
+END_WHEN_SILENT: Final = sa.text(
+    "SELECT set_config('idle_session_timeout', :after, false)"
+    " WHERE current_setting('server_version_num')::int >= 140000"  # older ones do not know it
+)
+"""For a session of PostgreSQL that is to end with whoever has it, also if they are frozen or cut off."""
+SILENT_SESSION: Final = {"after": f"{SILENT_AFTER_MS}ms"}
+
+
 class Store:
     """One service's database: a session for the writer, `reader` for everything that only looks.
 
@@ -121,8 +130,8 @@ class Store:
                 settings = {"idle_in_transaction_session_timeout": str(SILENT_AFTER_MS)}
                 self.engine = create_async_engine(
                     self.url,
-                    pool_size=READ_CONNECTIONS + 2,  # one writes, one leads or waits to
-                    max_overflow=2,
+                    pool_size=READ_CONNECTIONS + 3,  # one writes, one leads or waits to, one gives and hears hints
+                    max_overflow=1,
                     pool_pre_ping=True,
                     connect_args={"server_settings": settings},
                 )

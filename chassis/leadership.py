@@ -10,13 +10,10 @@ import sqlalchemy as sa
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from chassis.db import Store
+from chassis.db import END_WHEN_SILENT, SILENT_SESSION, Store
 
 log = structlog.get_logger()
 
-LOST_AFTER_MS: Final = 10_000
-"""A leader that says nothing for this long (frozen, or cut off from the store) loses the lead. Longer than a window of
-publishes may take, which is five seconds."""
 ASK_EVERY_SECONDS: Final = 1.0
 """How often a leader whose connection looks open makes sure that it is. A lost one is closed as soon as the server says
 so; only a leader that was frozen, or cut off, learns it by asking."""
@@ -92,7 +89,7 @@ class AdvisoryLeadership:
 
     Session locks stack and an open transaction would hold back vacuum, so the lock is taken once, in autocommit mode,
     and the connection only pings afterwards, once a second. The server ends a session that is silent for
-    `LOST_AFTER_MS`: the connection of a frozen process stays open, and would keep the lock for as long.
+    `SILENT_AFTER_MS`: the connection of a frozen process stays open, and would keep the lock for as long.
     """
 
     def __init__(self, store: Store, name: str) -> None:
@@ -137,7 +134,7 @@ class AdvisoryLeadership:
         self._tried = time.monotonic()
         if self._connection is None:
             self._connection = await self._engine.connect()
-            await self._connection.execute(_END_WHEN_SILENT, {"after": f"{LOST_AFTER_MS}ms"})
+            await self._connection.execute(END_WHEN_SILENT, SILENT_SESSION)
         lock = sa.select(sa.func.pg_try_advisory_lock(sa.func.hashtextextended(self._name, 0)))
         if bool((await self._connection.execute(lock)).scalar()):
             self._driver = (await self._connection.get_raw_connection()).driver_connection
@@ -160,9 +157,3 @@ class AdvisoryLeadership:
         if connection is not None:
             await connection.invalidate()
             await connection.close()
-
-
-_END_WHEN_SILENT: Final = sa.text(
-    "SELECT set_config('idle_session_timeout', :after, false)"
-    " WHERE current_setting('server_version_num')::int >= 140000"  # older ones do not know it
-)

@@ -13,6 +13,7 @@ from chassis.consumer import Consumer, Subscriptions
 from chassis.db import Store
 from chassis.dead_letters import DeadLetterOffice
 from chassis.failpoints import Failpoints
+from chassis.hints import Hints, hints
 from chassis.housekeeping import Retention, housekeeping
 from chassis.ids import Ids, Uuid7
 from chassis.leadership import Leadership, leadership
@@ -60,6 +61,7 @@ class Environment:
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     retention: Retention = field(default_factory=Retention)
     leadership: Callable[[Store, str], Leadership] = leadership
+    hints: Callable[[Store, str], Hints] = hints
     rng: random.Random = field(default_factory=random.SystemRandom)
     broker_page: str | None = None
     """The address of the broker's own page, for operators."""
@@ -86,6 +88,7 @@ class Runtime(Generic[UowT]):
         self.failpoints = env.failpoints
         self.retention = env.retention
         self.broker_page = env.broker_page
+        self.hints = env.hints(env.store, definition.name)
         self.writer: Writer[UowT] = Writer(
             env.store,
             definition.tables,
@@ -157,6 +160,7 @@ class Runtime(Generic[UowT]):
             await self._offer_outbox_again()
         for action in self._on_start:
             await action()
+        await self.hints.start()
         await self.transport.start()
         await self.relay.start()
         await self.consumer.start()
@@ -171,6 +175,7 @@ class Runtime(Generic[UowT]):
         await self.consumer.stop()
         await self.relay.stop()
         await self.transport.stop()
+        await self.hints.stop()
         await self.writer.stop()
         await self.store.close()
         await self.tracer.close()

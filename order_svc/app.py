@@ -34,6 +34,7 @@ def build(settings: OrderSettings, environment: Environment) -> FastAPI:
         PROJECTIONS,
     )
     runtime = Runtime(definition, environment)
+    feed.share(runtime.hints)
     runtime.figures.extend(figures(runtime.reader, environment.clock))
     runtime.on_start(tokens.load)
     for sweep in tokens.sweeps(runtime.writer):

@@ -1,10 +1,14 @@
-"""Tells waiting requests (long polls, event streams) what became of an order. In this process only: others poll."""
+"""Tells waiting requests (long polls, event streams) what became of an order, in every process of the service."""
 
 import asyncio
 from collections import defaultdict
+from typing import Final
 from uuid import UUID
 
+from chassis.hints import Hints
 from order_svc.domain.order import OrderStatus
+
+TOPIC: Final = "order"
 
 
 class ChangeFeed:
@@ -12,9 +16,24 @@ class ChangeFeed:
 
     def __init__(self) -> None:
         self._watches: defaultdict[UUID, set[Watch]] = defaultdict(set)
+        self._hints: Hints | None = None
+
+    def share(self, hints: Hints) -> None:
+        """Tell the service's other processes, too, and hear of what they commit."""
+        hints.on(TOPIC, self._hear)
+        self._hints = hints
 
     def notify(self, order_id: UUID, status: OrderStatus) -> None:
-        """Something about the order has been committed, and this is its status now."""
+        """We have committed something about the order, and this is its status now."""
+        self._wake(order_id, status)
+        if self._hints is not None:
+            self._hints.tell(TOPIC, f"{order_id} {status.value}")
+
+    def _hear(self, text: str) -> None:
+        order_id, status = text.split()
+        self._wake(UUID(order_id), OrderStatus(status))
+
+    def _wake(self, order_id: UUID, status: OrderStatus) -> None:
         for watch in self._watches.get(order_id, ()):
             watch.hear(status)
 

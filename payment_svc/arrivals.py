@@ -12,10 +12,13 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from chassis.db import Reader
+from chassis.hints import Hints
 from payment_svc.tables import payables
 
-LOOK_AGAIN_SECONDS: Final = 0.05
-"""For orders another process of this service has taken in; of our own commits we hear at once."""
+LOOK_AGAIN_SECONDS: Final = 0.25
+"""For what got lost: of our own commits we hear at once, of those of the service's other processes soon."""
+
+TOPIC: Final = "arrival"
 
 LOOK_AT_ONCE: Final = 500
 """Ids in one statement: both databases allow far more, and a list this long is found in milliseconds."""
@@ -30,8 +33,10 @@ _Wanted = tuple[UUID, UUID]
 class Arrivals:
     """Waits for orders to become known here."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Reader, hints: Hints) -> None:
         self._reader = reader
+        self._hints = hints
+        hints.on(TOPIC, self._hear)
         self._waiting: defaultdict[_Wanted, list[asyncio.Future[None]]] = defaultdict(list)
         self._task: asyncio.Task[None] | None = None
 
@@ -63,6 +68,11 @@ class Arrivals:
     def heard(self, order_id: UUID, user_id: UUID) -> None:
         """This process has committed the order: whoever waits for it here need not wait for the next look."""
         self._settle((order_id, user_id), None)
+        self._hints.tell(TOPIC, f"{order_id} {user_id}")
+
+    def _hear(self, text: str) -> None:
+        order_id, user_id = text.split()
+        self._settle((UUID(order_id), UUID(user_id)), None)
 
     async def stop(self) -> None:
         """Look no more; whoever still waits does so until their time is over."""

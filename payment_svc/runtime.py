@@ -35,7 +35,7 @@ class PaymentRuntime(Runtime[PaymentUnitOfWork]):
         )
         super().__init__(definition, environment)
         self.settings = settings
-        self.arrivals = Arrivals(self.reader)
+        self.arrivals = Arrivals(self.reader, self.hints)
         self.courier = Courier(
             provider,
             writer=self.writer,

@@ -8,11 +8,13 @@ import pytest
 
 from chassis.db import Reader
 from order_svc import streams
+from order_svc.domain.order import OrderStatus
 from order_svc.feed import ChangeFeed
 from order_svc.queries import find_order
 from order_svc.schemas import OrderView
 from tests.order_svc.builders import a_product, authorized, captured, place, reserved
 from tests.support.harness import Harness
+from tests.support.hints import Others
 from tests.support.waiting import wait_until
 
 FOR_EVER = 3_600.0
@@ -60,6 +62,19 @@ async def test_what_the_order_passes_on_its_way_is_not_looked_at(
     await orders.send(captured(order, payment_id))
     assert (await waiting).json()["status"] == "paid"
     assert looks.taken == 2
+
+
+async def test_what_another_process_did_is_told() -> None:
+    """Once, and by who did it: who hears of it does not tell it again."""
+    others, order_id = Others(), uuid4()
+    members = here, there = others.member(), others.member()
+    feeds = [ChangeFeed() for _ in members]
+    for feed, member in zip(feeds, members, strict=True):
+        feed.share(member)
+    with feeds[0].watch(order_id) as watch:
+        feeds[1].notify(order_id, OrderStatus.PAID)
+        assert await watch.changed(FOR_EVER) is OrderStatus.PAID
+    assert (here.told, there.told) == ([], [("order", f"{order_id} paid")])
 
 
 async def test_what_another_process_did_is_found_without_being_told(

@@ -8,8 +8,10 @@ from uuid import UUID, uuid4
 import pytest
 import sqlalchemy as sa
 
+from chassis.hints import NobodyElse
 from payment_svc import arrivals
 from payment_svc.arrivals import Arrivals
+from tests.support.hints import Others
 from tests.support.waiting import wait_until
 
 FOR_EVER = 60.0
@@ -49,14 +51,14 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_an_order_that_is_known_is_found_at_the_first_look() -> None:
     order_id, user_id = uuid4(), uuid4()
     shelf = Shelf({order_id: user_id}, looks_before=0)
-    assert await Arrivals(shelf).wait_for(order_id, user_id, FOR_EVER)
+    assert await Arrivals(shelf, NobodyElse()).wait_for(order_id, user_id, FOR_EVER)
     assert shelf.looks == 1
 
 
 async def test_a_thousand_payments_wait_at_the_price_of_one() -> None:
     orders = {uuid4(): uuid4() for _ in range(1000)}
     shelf = Shelf(orders, looks_before=1010)
-    waiting = Arrivals(shelf)
+    waiting = Arrivals(shelf, NobodyElse())
     found = await asyncio.gather(*(waiting.wait_for(order, user, FOR_EVER) for order, user in orders.items()))
     assert all(found)
     assert shelf.looks <= 1000 + 10 + 2 * len(orders) // arrivals.LOOK_AT_ONCE
@@ -65,7 +67,7 @@ async def test_a_thousand_payments_wait_at_the_price_of_one() -> None:
 async def test_somebody_elses_order_is_waited_for_like_one_that_does_not_exist() -> None:
     order_id, owner = uuid4(), uuid4()
     shelf = Shelf({order_id: owner}, looks_before=0)
-    waiting = Arrivals(shelf)
+    waiting = Arrivals(shelf, NobodyElse())
     assert not await waiting.wait_for(order_id, uuid4(), 0.05)
     assert shelf.looks > 1
     await waiting.stop()
@@ -73,13 +75,13 @@ async def test_somebody_elses_order_is_waited_for_like_one_that_does_not_exist()
 
 async def test_two_payments_of_one_order_both_hear_of_it() -> None:
     order_id, user_id = uuid4(), uuid4()
-    waiting = Arrivals(Shelf({order_id: user_id}, looks_before=5))
+    waiting = Arrivals(Shelf({order_id: user_id}, looks_before=5), NobodyElse())
     await asyncio.gather(*(waiting.wait_for(order_id, user_id, FOR_EVER) for _ in range(2)))
 
 
 async def test_a_store_that_cannot_be_read_is_everybodys_error() -> None:
     shelf = Shelf({}, looks_before=0)
-    waiting = Arrivals(shelf)
+    waiting = Arrivals(shelf, NobodyElse())
     several = [asyncio.create_task(waiting.wait_for(uuid4(), uuid4(), FOR_EVER)) for _ in range(3)]
     await wait_until(lambda: shelf.looks > len(several))
     shelf.broken = True
@@ -91,7 +93,7 @@ async def test_what_this_process_took_in_is_heard_without_another_look(monkeypat
     monkeypatch.setattr(arrivals, "LOOK_AGAIN_SECONDS", FOR_EVER)
     order_id, user_id = uuid4(), uuid4()
     shelf = Shelf({}, looks_before=0)
-    waiting = Arrivals(shelf)
+    waiting = Arrivals(shelf, NobodyElse())
     paying = asyncio.create_task(waiting.wait_for(order_id, user_id, FOR_EVER))
     await wait_until(lambda: shelf.looks == 1)
     waiting.heard(order_id, user_id)
@@ -99,3 +101,17 @@ async def test_what_this_process_took_in_is_heard_without_another_look(monkeypat
         assert await paying
     assert shelf.looks == 1
     await waiting.stop()
+
+
+async def test_what_another_process_took_in_is_heard_without_another_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrivals, "LOOK_AGAIN_SECONDS", FOR_EVER)
+    order_id, user_id = uuid4(), uuid4()
+    shelf, others = Shelf({}, looks_before=0), Others()
+    here, there = Arrivals(shelf, others.member()), Arrivals(shelf, others.member())
+    paying = asyncio.create_task(here.wait_for(order_id, user_id, FOR_EVER))
+    await wait_until(lambda: shelf.looks == 1)
+    there.heard(order_id, user_id)
+    async with asyncio.timeout(10):
+        assert await paying
+    assert shelf.looks == 1
+    await here.stop()

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from catalog_svc.app import build as build_catalog
 from chassis.failpoints import FailpointError, Failpoints
+from chassis.hints import NobodyElse
 from chassis.runtime import Environment, Runtime
 from order_svc.app import build as build_order
 from payment_svc.app import build as build_payment
@@ -163,6 +164,7 @@ class Process:
             observer=world.metrics[self.service],
             failpoints=SimFailpoints(self),
             leadership=lambda store, name: Alone(),
+            hints=lambda store, name: NobodyElse(),
             rng=world.dice.rng,
         )
         match self.service:

@@ -92,7 +92,7 @@ async def test_a_leader_hears_of_what_another_has_for_it(rivals: tuple[AdvisoryL
 @on_postgresql
 async def test_who_is_silent_for_long_leads_no_more(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """A frozen process says nothing, and its connection stays open."""
-    monkeypatch.setattr(leadership, "LOST_AFTER_MS", 200)
+    monkeypatch.setattr(leadership, "SILENT_SESSION", {"after": "200ms"})
     name = f"{uuid4()}.relay"
     frozen, other = AdvisoryLeadership(store, name), AdvisoryLeadership(store, name)
     try:
