@@ -17,6 +17,7 @@ from chassis.clock import Clock
 from chassis.context import MessageContext
 from chassis.failpoints import Failpoints
 from chassis.ids import Ids
+from chassis.jobs import InboxEvent, StoreUnavailableError
 from chassis.observer import Observer
 from chassis.retry import (
     KilledProcessError,
@@ -31,7 +32,7 @@ from chassis.topology import inbox_queue
 from chassis.tracing import Span, Tracer
 from chassis.transport import Delivery, Outcome, OutgoingMessage, Subscription, SubscriptionClosedError, Transport
 from chassis.unit_of_work import UnitOfWork
-from chassis.writer import EventHandler, InboxEvent, StoreUnavailableError, Writer
+from chassis.writer import EventHandler, Writer
 from contracts.envelope import Envelope, Event, decode
 from contracts.registry import EVENT_TYPES, typed
 

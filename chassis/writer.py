@@ -8,9 +8,7 @@ it, so that a refused or poisonous one touches only itself. Inside a service not
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
-from uuid import UUID
 
 import structlog
 from sqlalchemy.exc import DBAPIError
@@ -22,16 +20,14 @@ from chassis.failpoints import Failpoints
 from chassis.idempotency import IdempotentRequest, Interrupted, StoredResponse
 from chassis.ids import Ids
 from chassis.inbox import claim
+from chassis.jobs import InboxEvent, Job, OverloadedError, StoreUnavailableError, UowT, refuse_stale
 from chassis.observer import Observer
 from chassis.outbox import OutboxWriter
-from chassis.seedwork import DomainError, ErrorKind
 from chassis.sessions import WriteSession, is_store_trouble
-from chassis.unit_of_work import ConcurrencyError, RuntimeTables, Transaction, UnitOfWork
-from contracts.envelope import Event
+from chassis.unit_of_work import ConcurrencyError, RuntimeTables, Transaction
 
 log = structlog.get_logger()
 
-UowT = TypeVar("UowT", bound=UnitOfWork)
 CommandT = TypeVar("CommandT")
 ResultT = TypeVar("ResultT")
 
@@ -49,51 +45,6 @@ CONFLICT_TRIES = 5
 # PostgreSQL: serialization failure, deadlock; and a unique violation, because two processes that both found no row both
 # insert one: the second, done again, finds the first's.
 _RETRYABLE_SQLSTATES = {"40001", "40P01", "23505"}
-
-
-class StoreUnavailableError(DomainError):
-    """The database cannot be reached or cannot write.
-
-    On PostgreSQL a job may have been committed all the same, if the connection was lost during the commit: what must
-    not happen twice carries an id or a key.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(
-            "storage-unavailable", ErrorKind.UNAVAILABLE, "The store cannot be written at the moment.", retry_after=1
-        )
-
-
-class OverloadedError(DomainError):
-    """More changes are waiting than the writer takes on."""
-
-    def __init__(self) -> None:
-        super().__init__("overloaded", ErrorKind.UNAVAILABLE, "Too many changes are waiting.", retry_after=1)
-
-
-@dataclass(frozen=True, slots=True)
-class InboxEvent:
-    """An event as the writer takes it from the consumer."""
-
-    id: UUID
-    event: Event
-
-
-@dataclass(slots=True)
-class _Job(Generic[UowT]):
-    run: Callable[[UowT], Awaitable[Any]]
-    subject: object
-    context: MessageContext
-    done: "asyncio.Future[Any]"
-    event: InboxEvent | None = None
-    request: IdempotentRequest | None = None
-    stale_at: float | None = None
-    """When, by the loop's clock, it is too late to begin."""
-
-    @property
-    def known_again(self) -> bool:
-        """Whether its own id or key would tell, should it run a second time, that it has happened."""
-        return self.event is not None or self.request is not None
 
 
 class Writer(Generic[UowT]):
@@ -119,12 +70,12 @@ class Writer(Generic[UowT]):
         self._outbox = OutboxWriter(source, ids)
         self._failpoints = failpoints
         self._observer = observer
-        self._queue: asyncio.Queue[_Job[UowT]] = asyncio.Queue(MAX_WAITING)
+        self._queue: asyncio.Queue[Job[UowT]] = asyncio.Queue(MAX_WAITING)
         self._session: WriteSession | None = None
         self._task: asyncio.Task[None] | None = None
         self.trouble = ""
         """Why the store could not be written, since when; empty when it can be, as far as was tried."""
-        self._running: _Job[UowT] | None = None
+        self._running: Job[UowT] | None = None
         self._committing = False
         self.on_emitted: Callable[[], None] = lambda: None
         """Called after a commit that left events in the outbox; the relay sets it to its wake-up."""
@@ -227,12 +178,12 @@ class Writer(Generic[UowT]):
         event: InboxEvent | None = None,
         request: IdempotentRequest | None = None,
         context: MessageContext | None = None,
-    ) -> _Job[UowT]:
+    ) -> Job[UowT]:
         context = context or current_context() or MessageContext(correlation_id=self._ids.new())
         done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        return _Job(run, subject, context, done, event, request)
+        return Job(run, subject, context, done, event, request)
 
-    async def _submit_or_refuse(self, job: _Job[UowT]) -> Any:
+    async def _submit_or_refuse(self, job: Job[UowT]) -> Any:
         job.stale_at = asyncio.get_running_loop().time() + MAX_WAIT_SECONDS
         try:
             self._queue.put_nowait(job)
@@ -245,20 +196,20 @@ class Writer(Generic[UowT]):
             jobs = [await self._queue.get()]
             while len(jobs) < MAX_BATCH and not self._queue.empty():
                 jobs.append(self._queue.get_nowait())
-            _refuse_stale(jobs)
+            refuse_stale(jobs)
             try:
                 await self._settle([job for job in jobs if not job.done.done()])
             except Exception:
                 log.exception("writer.bug")
                 for job in jobs:
-                    _fail(job, StoreUnavailableError())
+                    job.fail(StoreUnavailableError())
             finally:
                 for _ in jobs:
                     self._queue.task_done()
 
-    async def _settle(self, jobs: list[_Job[UowT]]) -> None:
+    async def _settle(self, jobs: list[Job[UowT]]) -> None:
         """Answer every job: together as far as that works, those that raise in transactions of their own."""
-        apart: list[_Job[UowT]] = []
+        apart: list[Job[UowT]] = []
         while len(jobs) > 1 and len(apart) < MAX_APART:
             try:
                 await self._commit(jobs)
@@ -279,22 +230,22 @@ class Writer(Generic[UowT]):
                 await self._commit_alone(job)
             except StoreUnavailableError as error:
                 for waiting in jobs[index:]:
-                    _fail(waiting, error)
+                    waiting.fail(error)
                 return
             except Exception as error:
-                _fail(job, error)
+                job.fail(error)
 
-    def _without_uncertain(self, jobs: list[_Job[UowT]]) -> list[_Job[UowT]]:
+    def _without_uncertain(self, jobs: list[Job[UowT]]) -> list[Job[UowT]]:
         """A connection that is lost during the commit leaves open whether it happened: then only what is known again
         by its id or key may run a second time. The others are told that nobody knows."""
         if not self._committing:
             return jobs
         for job in jobs:
             if not job.known_again:
-                _fail(job, StoreUnavailableError())
+                job.fail(StoreUnavailableError())
         return [job for job in jobs if job.known_again]
 
-    async def _commit_alone(self, job: _Job[UowT]) -> None:
+    async def _commit_alone(self, job: Job[UowT]) -> None:
         for attempt in range(1, CONFLICT_TRIES + 1):
             try:
                 return await self._commit([job])
@@ -307,7 +258,7 @@ class Writer(Generic[UowT]):
                     raise StoreUnavailableError from error
                 raise
 
-    async def _commit(self, jobs: Sequence[_Job[UowT]]) -> None:
+    async def _commit(self, jobs: Sequence[Job[UowT]]) -> None:
         started = time.perf_counter()
         self._running, self._committing = None, False
         session = await self._open_session()
@@ -335,7 +286,7 @@ class Writer(Generic[UowT]):
         if uow.emitted:
             self.on_emitted()
 
-    async def _run_jobs(self, jobs: Sequence[_Job[UowT]], uow: UowT) -> list[Any]:
+    async def _run_jobs(self, jobs: Sequence[Job[UowT]], uow: UowT) -> list[Any]:
         events = [job.event for job in jobs if job.event is not None]
         fresh = await claim(
             uow.connection, self._tables.inbox, ((e.id, e.event.wire_name) for e in events), self._clock.now()
@@ -378,7 +329,7 @@ class Writer(Generic[UowT]):
                 log.warning("writer.close_failed", error=type(error).__name__)
 
 
-async def _run_job(job: _Job[UowT], uow: UowT) -> Any:
+async def _run_job(job: Job[UowT], uow: UowT) -> Any:
     enter_context(job.context)  # what the handler logs belongs to its conversation
     try:
         uow.begin_job(job.context)
@@ -387,18 +338,6 @@ async def _run_job(job: _Job[UowT], uow: UowT) -> Any:
     finally:
         leave_context()
     return result
-
-
-def _refuse_stale(jobs: Sequence[_Job[Any]]) -> None:
-    now = asyncio.get_running_loop().time()
-    for job in jobs:
-        if job.stale_at is not None and job.stale_at < now:
-            _fail(job, OverloadedError())
-
-
-def _fail(job: _Job[Any], error: Exception) -> None:
-    if not job.done.done():
-        job.done.set_exception(error)
 
 
 def _is_conflict(error: Exception) -> bool:

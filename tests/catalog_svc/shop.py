@@ -14,8 +14,8 @@ from catalog_svc.handlers import adjust_stock, list_product
 from catalog_svc.store import CatalogUnitOfWork
 from catalog_svc.tables import RUNTIME, reservations, stock, stock_ledger
 from chassis.context import MessageContext
+from chassis.jobs import InboxEvent
 from chassis.runtime import Runtime
-from chassis.writer import InboxEvent
 from contracts.envelope import Envelope, Event, decode
 from contracts.money import Money
 from contracts.order import OrderCancelled, OrderConfirmed, OrderLine, OrderPlaced

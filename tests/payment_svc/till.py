@@ -11,7 +11,7 @@ from chassis.clock import Clock
 from chassis.context import MessageContext
 from chassis.figures import Cut
 from chassis.idempotency import IdempotentRequest, StoredResponse
-from chassis.writer import InboxEvent
+from chassis.jobs import InboxEvent
 from contracts.envelope import Event, decode
 from contracts.money import Money
 from contracts.order import OrderCancelled, OrderConfirmed, OrderPaymentRequested

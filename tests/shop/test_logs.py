@@ -8,8 +8,8 @@ import pytest
 import structlog
 
 from chassis.context import MessageContext
+from chassis.jobs import InboxEvent
 from chassis.logs import configure_logging
-from chassis.writer import InboxEvent
 from contracts.order import OrderPlaced
 from contracts.registry import typed
 from tests.shop.shop import Shop

@@ -16,10 +16,11 @@ from chassis import writer as writer_module
 from chassis.context import MessageContext
 from chassis.db import Store
 from chassis.failpoints import Failpoints
+from chassis.jobs import InboxEvent, OverloadedError, StoreUnavailableError
 from chassis.runtime import Environment, Runtime
 from chassis.seedwork import DomainError
 from chassis.transport.memory import MemoryBroker, MemoryTransport
-from chassis.writer import InboxEvent, OverloadedError, StoreUnavailableError, Writer
+from chassis.writer import Writer
 from contracts.order import OrderCancelled
 from tests.support.clocks import ManualClock
 from tests.support.toy import (

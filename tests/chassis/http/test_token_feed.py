@@ -11,10 +11,10 @@ import pytest
 
 from chassis.auth import InvalidTokenError, TokenVerifier, UnknownKeyError
 from chassis.context import MessageContext
+from chassis.jobs import InboxEvent
 from chassis.runtime import Runtime
 from chassis.token_feed import FETCH_EVERY, TokenFeed, token_tables
 from chassis.unit_of_work import UnitOfWork
-from chassis.writer import InboxEvent
 from contracts.auth import SessionRevoked
 from contracts.envelope import Event
 from tests.chassis.http.tiny import tiny_app
