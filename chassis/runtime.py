@@ -101,7 +101,7 @@ class Runtime(Generic[UowT]):
         )
         self.relay = Relay(
             service=definition.name,
-            reader=self.reader,
+            store=env.store,
             outbox=definition.tables.outbox,
             writer=self.writer,
             transport=env.transport,

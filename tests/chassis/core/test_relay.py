@@ -1,10 +1,11 @@
 """The relay marks only what the broker confirmed, and one bad row holds up nobody else."""
 
 import errno
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 from uuid import UUID, uuid4
 
 import pytest
@@ -174,25 +175,19 @@ async def test_an_absent_broker_is_asked_again_without_being_told(
     await runtime.store.close()
 
 
-class LateReader:
-    """Its second look comes, most likely, before the first one's events are marked, and is told after that."""
+class Looks:
+    """A reader that keeps what the relay saw."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
-        self._looks: list[Sequence[RowMapping]] = []
+        self.seen: list[Sequence[RowMapping]] = []
 
     async def all(self, statement: sa.Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[RowMapping]:
         return await self._reader.all(statement, parameters)
 
     async def by_key(self, statement: sa.Executable, parameters: Mapping[str, Any]) -> Sequence[RowMapping]:
-        self._looks.append(await self._reader.by_key(statement, parameters))
-        if len(self._looks) == 2:
-            await wait_until(self._all_marked)
-        return self._looks[-1]
-
-    @property
-    def looked(self) -> int:
-        return len(self._looks)
+        self.seen.append(await self._reader.by_key(statement, parameters))
+        return self.seen[-1]
 
     async def first(self, statement: sa.Executable, parameters: Mapping[str, Any] | None = None) -> RowMapping | None:
         return await self._reader.first(statement, parameters)
@@ -200,25 +195,95 @@ class LateReader:
     async def close(self) -> None:
         await self._reader.close()
 
+
+class LateLooks(Looks):
+    """The second look comes, most likely, before the first one's events are marked, and is told after that."""
+
+    look_again: Callable[[], None]
+
+    async def by_key(self, statement: sa.Executable, parameters: Mapping[str, Any]) -> Sequence[RowMapping]:
+        rows = await super().by_key(statement, parameters)
+        if len(self.seen) == 1:
+            self.look_again()
+        else:
+            await wait_until(self._all_marked)
+        return rows
+
     async def _all_marked(self) -> bool:
         return all(row["published_at"] for row in await self._reader.all(sa.select(TABLES.outbox)))
+
+
+LooksT = TypeVar("LooksT", bound=Looks)
+
+
+@asynccontextmanager
+async def relaying(
+    store_url: str, clock: ManualClock, broker: MemoryBroker, make: Callable[[Reader], LooksT]
+) -> AsyncIterator[tuple[Runtime[ToyUnitOfWork], LooksT]]:
+    """A runtime of which the writer and the relay work, and what the relay sees."""
+    await create_tables(store_url)
+    store = Store(store_url)
+    store.reader = looks = make(store.reader)
+    environment = Environment(store=store, transport=MemoryTransport(broker, "order"), clock=clock, ids=Uuid7(clock))
+    runtime = Runtime(toy_service(), environment)
+    await runtime.writer.start()
+    await runtime.transport.start()
+    try:
+        yield runtime, looks
+    finally:
+        await runtime.relay.stop()
+        await runtime.transport.stop()
+        await runtime.writer.stop()
+        await store.close()
 
 
 async def test_an_event_is_not_sent_again_when_its_mark_overtakes_the_next_look(
     store_url: str, clock: ManualClock, broker: MemoryBroker
 ) -> None:
-    await create_tables(store_url)
-    store = Store(store_url)
-    store.reader = late = LateReader(store.reader)
-    environment = Environment(store=store, transport=MemoryTransport(broker, "order"), clock=clock, ids=Uuid7(clock))
-    runtime = Runtime(toy_service(), environment)
-    await runtime.writer.start()
-    await runtime.transport.start()
-    await runtime.writer.execute(add, Add(uuid4()))
-    await runtime.relay.start()
-    await wait_until(lambda: late.looked > 2)
-    await runtime.relay.stop()
-    await runtime.transport.stop()
-    await runtime.writer.stop()
-    await store.close()
+    async with relaying(store_url, clock, broker, LateLooks) as (runtime, late):
+        late.look_again = runtime.relay.wake
+        await runtime.writer.execute(add, Add(uuid4()))
+        await runtime.relay.start()
+        await wait_until(lambda: len(late.seen) > 2)
     assert len(broker.journal) == 1
+
+
+async def test_what_was_sent_is_not_read_again_and_nobody_looks_without_a_reason(
+    store_url: str, clock: ManualClock, broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither before the marks nor, if all that was due got through, before something is committed."""
+    monkeypatch.setattr("chassis.relay.MARK_AFTER", timedelta(hours=1))
+    monkeypatch.setattr("chassis.relay.POLL", timedelta(hours=1))
+    async with relaying(store_url, clock, broker, Looks) as (runtime, looks):
+        await runtime.relay.start()
+        await wait_until(lambda: looks.seen == [[]])
+        for number in range(1, 4):
+            await runtime.writer.execute(add, Add(uuid4()))
+            await wait_until(lambda number=number: len(broker.journal) == number)  # type: ignore[misc]
+        assert [len(rows) for rows in looks.seen] == [0, 1, 1, 1]
+
+
+async def test_a_relay_with_many_unmarked_events_waits_for_their_marks(
+    store_url: str, clock: ManualClock, broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chassis.relay.MARK_AFTER", timedelta(hours=1))
+    monkeypatch.setattr("chassis.relay.MAX_UNMARKED", 2)
+    async with relaying(store_url, clock, broker, Looks) as (runtime, _):
+        await runtime.relay.start()
+        for number in range(1, 4):
+            await runtime.writer.execute(add, Add(uuid4()))
+            await wait_until(lambda number=number: len(broker.journal) == number)  # type: ignore[misc]
+        marked = [row["published_at"] is not None for row in await outbox(runtime)]
+        assert marked == [True, True, False]
+
+
+async def test_what_is_held_back_behind_its_aggregates_first_goes_out_at_once(
+    store_url: str, clock: ManualClock, broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chassis.relay.POLL", timedelta(hours=1))
+    async with relaying(store_url, clock, broker, Looks) as (runtime, _):
+        counter_id = uuid4()
+        for _number in range(3):
+            await runtime.writer.execute(add, Add(counter_id))
+        await runtime.relay.start()
+        await wait_until(lambda: len(broker.journal) == 3)
