@@ -22,5 +22,6 @@ class Uuid7:
 
     def new(self) -> UUID:
         milliseconds = int(self._clock.now().timestamp() * 1000)
-        value = (milliseconds & (1 << 48) - 1) << 80 | 0x7 << 76 | self._rng.getrandbits(12) << 64
-        return UUID(int=value | 0b10 << 62 | self._rng.getrandbits(62))
+        random_bits = self._rng.getrandbits(74)  # at once: each call asks the kernel
+        value = (milliseconds & (1 << 48) - 1) << 80 | 0x7 << 76 | random_bits >> 62 << 64
+        return UUID(int=value | 0b10 << 62 | random_bits & (1 << 62) - 1)
