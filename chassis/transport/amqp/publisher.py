@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 
 import aiormq
@@ -30,6 +31,7 @@ WINDOW = 100
 """How many publishes wait for their answers at once: all of them must have one within `PUBLISH_SECONDS`, also in a
 process that has a lot else to do."""
 TIMED_OUT = PublishResult(Outcome.UNKNOWN, f"no answer within {PUBLISH_SECONDS:g} s")
+REFUSED = PublishResult(Outcome.NACKED, "the broker could not store it")
 TOPOLOGY_RETRY_SECONDS = 5.0
 WATCH_SECONDS = 0.5
 MAX_SHORT_BYTES = 255
@@ -125,6 +127,8 @@ class Publisher:
             link.distrust("a publish was cancelled")
             raise
         self._suspects.learn(messages, results)
+        if REFUSED in results:
+            await self._give_up_channel()
         return results
 
     def _why_not(self) -> str:
@@ -167,7 +171,7 @@ class Publisher:
         except PublishError as error:
             return PublishResult(Outcome.RETURNED, str(getattr(error.frame, "reply_text", "")) or "returned")
         except DeliveryError:
-            return PublishResult(Outcome.NACKED, "the broker could not store it")
+            return REFUSED
         except AMQPChannelError as error:
             return PublishResult(Outcome.NACKED, describe(error)) if alone else None
         except ChannelInvalidStateError:
@@ -196,6 +200,15 @@ class Publisher:
                 self._channel = None
                 link.distrust(f"no channel to publish on: {describe(error)}")
         return self._channel
+
+    async def _give_up_channel(self) -> None:
+        """Have the next messages go through a new one. RabbitMQ's channel remembers who leads a queue: one that was
+        opened when a node had just died was seen to refuse for ever what a new one had stored at once."""
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            with suppress(Exception):  # it is given up either way
+                async with asyncio.timeout(PUBLISH_SECONDS):
+                    await channel.close()
 
     def _to_amqp(self, message: OutgoingMessage) -> Message:
         """The message as aio-pika has it: persistent, and signed with the user we are to the broker.

@@ -7,7 +7,7 @@ from urllib.parse import quote
 import pytest
 
 from chassis.clock import SystemClock
-from chassis.topology import DEAD, MONITORING_USER, Queue, Topology, dead_queue, inbox_queue, shop_topology
+from chassis.topology import DEAD, MONITORING_USER, Binding, Queue, Topology, dead_queue, inbox_queue, shop_topology
 from chassis.transport import BrokerUnavailableError, Outcome, SubscriptionClosedError, Transport
 from chassis.transport.amqp import AmqpTransport, TopologyError, apply_topology
 from chassis.transport.amqp.link import Link
@@ -36,8 +36,10 @@ async def open_transport(rabbit_vhost: RabbitVhost) -> AsyncIterator[Open]:
 
 
 @pytest.fixture
-async def transport(open_transport: Open, rabbit_vhost: RabbitVhost) -> Transport:
-    return await connected(open_transport(rabbit_vhost.url()))
+async def transport(open_transport: Open, rabbit_vhost: RabbitVhost) -> AmqpTransport:
+    opened = open_transport(rabbit_vhost.url())
+    await connected(opened)
+    return opened
 
 
 async def off_the_loop(action: Callable[[], object]) -> None:
@@ -231,6 +233,28 @@ async def test_a_refused_message_in_a_large_batch_is_the_only_one_refused(transp
     results = await publish_until_certain(transport, messages)
     refused = {index: result.outcome for index, result in enumerate(results) if result.outcome is not Outcome.ACK}
     assert refused == {77: Outcome.NACKED, 150: Outcome.NACKED}
+
+
+async def test_after_a_refusal_the_next_try_has_a_channel_of_its_own(
+    rabbit_vhost: RabbitVhost, transport: AmqpTransport
+) -> None:
+    """The broker's end of the old one may go on refusing what it could store by now."""
+    arguments: dict[str, str | int] = {"x-queue-type": "quorum", "x-overflow": "reject-publish", "x-max-length": 1}
+    full = Topology((), (Queue("full", arguments),), (Binding(DEAD, "full", "full"),))
+    await apply_topology(rabbit_vhost.url(), full)
+    channels: list[object] = []
+
+    async def refused() -> bool:
+        [result] = await transport.publish([a_message(exchange=DEAD, routing_key="full")])
+        channels.append(transport._publisher._channel)
+        return result.outcome is Outcome.NACKED
+
+    await wait_until(refused)
+    before = channels[-2]
+    assert before is not None
+    assert [result.outcome for result in await transport.publish([a_message()])] == [Outcome.ACK]
+    assert transport._publisher._channel not in {None, before}
+    assert transport.health().reconnects == 0
 
 
 async def test_a_cancelled_publish_leaves_a_transport_that_works(transport: Transport) -> None:
