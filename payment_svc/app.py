@@ -45,4 +45,5 @@ def _provider(settings: PaymentSettings) -> PaymentProvider:
     if settings.provider == "remote":
         key = settings.provider_key.get_secret_value()
         return RemoteProvider(settings.provider_url, key, call_seconds=settings.call_seconds)
-    return SimulatedProvider(slow_seconds=settings.slow_card_seconds)
+    alone = settings.database_url.startswith("sqlite")  # a file has one process
+    return SimulatedProvider(slow_seconds=settings.slow_card_seconds, alone=alone)

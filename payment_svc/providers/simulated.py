@@ -88,14 +88,23 @@ class _Memory:
 
 
 class SimulatedProvider:
-    """Implements PaymentProvider. `sleep` is how the slow card waits."""
+    """Implements PaymentProvider. `sleep` is how the slow card waits.
+
+    Not `alone`: other processes of the service have one, too, which knows what we do not. Then a refund proves the
+    capture, as after a restart.
+    """
 
     name = "simulated"
     remembers = False
 
     def __init__(
-        self, *, slow_seconds: float = 3.0, sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
+        self,
+        *,
+        slow_seconds: float = 3.0,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        alone: bool = True,
     ) -> None:
+        self._alone = alone
         self._slow_seconds = slow_seconds
         self._sleep = sleep
         self._memory = _Memory()
@@ -184,8 +193,8 @@ class SimulatedProvider:
             return Refused(NO_SUCH_PAYMENT)
 
         def act() -> RefundResult:
-            if not intent.remembered and intent.status is IntentStatus.AUTHORIZED:
-                intent.status = IntentStatus.CAPTURED  # before the restart: only what was captured is ever refunded
+            if intent.status is IntentStatus.AUTHORIZED and not (intent.remembered and self._alone):
+                intent.status = IntentStatus.CAPTURED  # elsewhere: only what was captured is ever refunded
                 intent.captured = intent.amount.amount
             if amount.currency != intent.amount.currency or intent.refunded + amount.amount > intent.captured:
                 return Refused("refund_exceeds_capture")

@@ -257,6 +257,14 @@ async def test_what_is_a_payment_method(psp: PaymentProvider) -> None:
 class TestSimulatedOnly:
     """What only the simulated one promises."""
 
+    async def test_what_another_process_captured_can_be_sent_back(self) -> None:
+        """With two processes of payment_svc: each step of a payment may be another's."""
+        one, other = SimulatedProvider(alone=False), SimulatedProvider(alone=False)
+        reference = await authorized(one)
+        assert await other.capture(a_key(), reference, TEN) == Captured()
+        assert await one.refund(a_key(), reference, TEN) == Refunded()
+        assert isinstance(await one.refund(a_key(), reference, TEN), Refused)
+
     async def test_a_restart_changes_no_answer(self) -> None:
         before, after = SimulatedProvider(), SimulatedProvider()
         key, request = a_key(), a_request()
