@@ -1,6 +1,7 @@
 """Schema changes: the body shared by every service's Alembic environment, and the command that applies them."""
 
 import asyncio
+import fcntl
 import importlib.util
 import logging
 from pathlib import Path
@@ -31,8 +32,13 @@ def alembic_config(package: str, url: str) -> Config:
 def migrate(package: str, url: str, revision: str = "head") -> None:
     """Bring the store at `url` to `revision`; creates it (and its folder) if it is a SQLite file that is not there."""
     database = make_url(url)
-    if database.get_backend_name() == "sqlite" and database.database:
-        Path(database.database).parent.mkdir(parents=True, exist_ok=True)
+    if database.get_backend_name() == "sqlite" and database.database not in {None, "", ":memory:"}:
+        file = Path(str(database.database))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.with_name(f"{file.name}.migrate.lock").open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # one process after the other, as PostgreSQL's lock does it below
+            command.upgrade(alembic_config(package, url), revision)
+        return
     command.upgrade(alembic_config(package, url), revision)
 
 
