@@ -4,6 +4,8 @@ import asyncio
 import fcntl
 import importlib.util
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +14,7 @@ from alembic import command, context
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -31,15 +33,21 @@ def alembic_config(package: str, url: str) -> Config:
 
 def migrate(package: str, url: str, revision: str = "head") -> None:
     """Bring the store at `url` to `revision`; creates it (and its folder) if it is a SQLite file that is not there."""
-    database = make_url(url)
-    if database.get_backend_name() == "sqlite" and database.database not in {None, "", ":memory:"}:
-        file = Path(str(database.database))
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with file.with_name(f"{file.name}.migrate.lock").open("ab") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # one process after the other, as PostgreSQL's lock does it below
-            command.upgrade(alembic_config(package, url), revision)
+    with _taking_turns(make_url(url)):
+        command.upgrade(alembic_config(package, url), revision)
+
+
+@contextmanager
+def _taking_turns(url: URL) -> Iterator[None]:
+    """For a SQLite file one process after the other, by a lock file beside it. PostgreSQL's own lock is below."""
+    if url.get_backend_name() != "sqlite" or url.database in {None, "", ":memory:"}:
+        yield
         return
-    command.upgrade(alembic_config(package, url), revision)
+    file = Path(str(url.database))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.with_name(f"{file.name}.migrate.lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # given back when it is closed, also by the kernel
+        yield
 
 
 def pending_migrations(package: str, url: str) -> bool:

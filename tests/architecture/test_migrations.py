@@ -1,11 +1,13 @@
 """Each service's migrations make exactly the tables its code uses, and take them away again."""
 
 import asyncio
+import fcntl
 import os
 import subprocess
 import sys
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
@@ -20,6 +22,7 @@ import catalog_svc.tables
 import order_svc.store
 import payment_svc.tables
 from chassis.migrate import alembic_config, migrate
+from tests.support.waiting import wait_until
 
 T = TypeVar("T")
 
@@ -80,3 +83,20 @@ async def test_processes_that_migrate_at_the_same_time_do_not_disturb_each_other
     ]
     told = [(await process.communicate())[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0], told
+
+
+async def test_who_migrates_a_sqlite_file_waits_for_who_already_does(tmp_path: Path) -> None:
+    file = tmp_path / "store.db"
+    with (tmp_path / "store.db.migrate.lock").open("ab") as another:
+        fcntl.flock(another, fcntl.LOCK_EX)
+        waiting = asyncio.create_task(asyncio.to_thread(migrate, "payment_svc", f"sqlite+aiosqlite:///{file}"))
+        await wait_until(lambda: _waits_for_a_lock(file.with_name("store.db.migrate.lock")))
+        assert not file.exists()
+    await waiting
+    assert file.exists()
+
+
+def _waits_for_a_lock(file: Path) -> bool:
+    """Whether the kernel has somebody wait for this file (`->` in its list of locks)."""
+    inode = f":{file.stat().st_ino} "
+    return any("->" in line and inode in line for line in Path("/proc/locks").read_text().splitlines())

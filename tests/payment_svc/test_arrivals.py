@@ -89,28 +89,15 @@ async def test_a_store_that_cannot_be_read_is_everybodys_error() -> None:
         assert isinstance(result, OSError)
 
 
-async def test_what_this_process_took_in_is_heard_without_another_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arrivals, "LOOK_AGAIN_SECONDS", FOR_EVER)
-    order_id, user_id = uuid4(), uuid4()
-    shelf = Shelf({}, looks_before=0)
-    waiting = Arrivals(shelf, NobodyElse())
-    paying = asyncio.create_task(waiting.wait_for(order_id, user_id, FOR_EVER))
-    await wait_until(lambda: shelf.looks == 1)
-    waiting.heard(order_id, user_id)
-    async with asyncio.timeout(10):
-        assert await paying
-    assert shelf.looks == 1
-    await waiting.stop()
-
-
-async def test_what_another_process_took_in_is_heard_without_another_look(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("who", ["this process", "another"])
+async def test_what_was_taken_in_is_heard_without_another_look(monkeypatch: pytest.MonkeyPatch, who: str) -> None:
     monkeypatch.setattr(arrivals, "LOOK_AGAIN_SECONDS", FOR_EVER)
     order_id, user_id = uuid4(), uuid4()
     shelf, others = Shelf({}, looks_before=0), Others()
     here, there = Arrivals(shelf, others.member()), Arrivals(shelf, others.member())
     paying = asyncio.create_task(here.wait_for(order_id, user_id, FOR_EVER))
     await wait_until(lambda: shelf.looks == 1)
-    there.heard(order_id, user_id)
+    (here if who == "this process" else there).heard(order_id, user_id)
     async with asyncio.timeout(10):
         assert await paying
     assert shelf.looks == 1
