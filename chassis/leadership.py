@@ -2,7 +2,6 @@
 
 import fcntl
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, Final, Protocol
 
@@ -24,9 +23,6 @@ TRY_EVERY_SECONDS: Final = 0.5
 class Leadership(Protocol):
     """Held by at most one process at a time."""
 
-    on_called: Callable[[], None]
-    """Called in the process that leads when another one has something for it to do."""
-
     @property
     def leads(self) -> bool:
         """Whether we led when last asked."""
@@ -34,10 +30,6 @@ class Leadership(Protocol):
 
     async def hold(self) -> bool:
         """Whether we lead now; tries to take the lead if nobody has it."""
-        ...
-
-    async def call(self) -> None:
-        """Tell the process that leads that there is something to do. A hint: it may get lost."""
         ...
 
     async def release(self) -> None: ...
@@ -55,7 +47,6 @@ class FileLeadership:
     """`flock` on a file: the kernel drops it when the process dies, however it dies."""
 
     def __init__(self, path: Path) -> None:
-        self.on_called: Callable[[], None] = lambda: None
         self._path = path
         self._file: IO[bytes] | None = None
 
@@ -75,9 +66,6 @@ class FileLeadership:
         self._file = file
         return True
 
-    async def call(self) -> None:
-        """A SQLite file has one process that works; whoever else is there waits for its end."""
-
     async def release(self) -> None:
         if self._file is not None:
             self._file.close()
@@ -93,7 +81,6 @@ class AdvisoryLeadership:
     """
 
     def __init__(self, store: Store, name: str) -> None:
-        self.on_called: Callable[[], None] = lambda: None
         self._engine = store.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._name = name
         self._connection: AsyncConnection | None = None
@@ -117,15 +104,6 @@ class AdvisoryLeadership:
             await self._drop()
         return self._leads
 
-    async def call(self) -> None:
-        if self._connection is None:
-            return
-        try:
-            await self._connection.execute(sa.select(sa.func.pg_notify(self._name, "")))
-        except (sa.exc.DBAPIError, OSError) as error:
-            log.warning("leadership.not_called", name=self._name, error=type(error).__name__)
-            await self._drop()
-
     async def release(self) -> None:
         await self._drop()
 
@@ -138,7 +116,6 @@ class AdvisoryLeadership:
         lock = sa.select(sa.func.pg_try_advisory_lock(sa.func.hashtextextended(self._name, 0)))
         if bool((await self._connection.execute(lock)).scalar()):
             self._driver = (await self._connection.get_raw_connection()).driver_connection
-            await self._driver.add_listener(self._name, self._called)
             self._leads, self._answered = True, self._tried
 
     async def _make_sure(self, connection: AsyncConnection) -> None:
@@ -147,9 +124,6 @@ class AdvisoryLeadership:
         if self._driver.is_closed() or asked - self._answered >= ASK_EVERY_SECONDS:
             await connection.execute(sa.text("SELECT 1"))
             self._answered = asked
-
-    def _called(self, *_: object) -> None:
-        self.on_called()
 
     async def _drop(self) -> None:
         self._leads = False

@@ -21,6 +21,7 @@ from sqlalchemy.engine import RowMapping
 from chassis.clock import Clock
 from chassis.db import Store, at_most
 from chassis.failpoints import Failpoints
+from chassis.hints import Hints
 from chassis.leadership import Leadership
 from chassis.observer import Observer
 from chassis.topology import EVENTS
@@ -31,6 +32,7 @@ from chassis.writer import Writer
 
 log = structlog.get_logger()
 
+TOPIC: Final = "outbox"
 SELECT_LIMIT: Final = 500
 MAX_UNMARKED: Final = 500
 """Sent events without a committed mark; a relay that has more waits for the marks."""
@@ -74,6 +76,7 @@ class Relay:
         writer: Writer[Any],
         transport: Transport,
         leadership: Leadership,
+        hints: Hints,
         rng: random.Random,
         clock: Clock,
         observer: Observer,
@@ -87,7 +90,8 @@ class Relay:
         self._writer = writer
         self._transport = transport
         self._leadership = leadership
-        leadership.on_called = self.wake
+        self._hints = hints
+        hints.on(TOPIC, self._told)
         self._rng = rng
         self._clock = clock
         self._observer = observer
@@ -109,8 +113,13 @@ class Relay:
         )
 
     def wake(self) -> None:
-        """There may be something to publish; called after each commit that emitted events, in any process."""
+        """There may be something to publish; called after each commit of this process that emitted events."""
         self._wake.set()
+
+    def _told(self, _: str) -> None:
+        """Another process has committed events. Who does not lead has nothing to do, and must not tell it again."""
+        if self.leads:
+            self.wake()
 
     @property
     def leads(self) -> bool:
@@ -158,7 +167,7 @@ class Relay:
                     window = await self._publish_window()
                     failures = 0
                 elif woken:
-                    await self._leadership.call()
+                    self._hints.tell(TOPIC, "")
             except Exception:
                 failures = min(failures + 1, 5)
                 log.exception("relay.failed")

@@ -106,6 +106,7 @@ class Runtime(Generic[UowT]):
             writer=self.writer,
             transport=env.transport,
             leadership=env.leadership(env.store, f"{definition.name}.relay"),
+            hints=self.hints,
             rng=env.rng,
             clock=env.clock,
             observer=env.observer,

@@ -155,14 +155,8 @@ class Alone:
 
     leads = True
 
-    def __init__(self) -> None:
-        self.on_called: Callable[[], None] = lambda: None
-
     async def hold(self) -> bool:
         return True
-
-    async def call(self) -> None:
-        """There is nobody else."""
 
     async def release(self) -> None:
         """Nobody waits for it."""

@@ -117,11 +117,13 @@ async def another_process(
     )
     runtime = Runtime(toy_service(name), environment)
     await runtime.writer.start()
+    await runtime.hints.start()
     await runtime.transport.start()
     try:
         yield runtime
     finally:
         await runtime.relay.stop()
         await runtime.transport.stop()
+        await runtime.hints.stop()
         await runtime.writer.stop()
         await runtime.store.close()

@@ -14,12 +14,13 @@ from sqlalchemy.engine import RowMapping
 
 from chassis.db import Reader, Store
 from chassis.ids import Uuid7
-from chassis.relay import PARK_AFTER
+from chassis.relay import PARK_AFTER, TOPIC
 from chassis.runtime import Environment, Runtime
 from chassis.topology import JOURNAL, shop_topology
 from chassis.transport import Outcome, OutgoingMessage, PublishResult
 from chassis.transport.memory import MemoryBroker, MemoryTransport
 from tests.support.clocks import ManualClock
+from tests.support.hints import Others
 from tests.support.toy import TABLES, Add, ToyUnitOfWork, add, create_tables, toy_service
 from tests.support.waiting import wait_until
 
@@ -287,3 +288,49 @@ async def test_what_is_held_back_behind_its_aggregates_first_goes_out_at_once(
             await runtime.writer.execute(add, Add(counter_id))
         await runtime.relay.start()
         await wait_until(lambda: len(broker.journal) == 3)
+
+
+class Follower:
+    """Somebody else leads."""
+
+    leads = False
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def hold(self) -> bool:
+        self.asked += 1
+        return False
+
+    async def release(self) -> None: ...
+
+
+async def test_who_does_not_lead_tells_what_it_committed_and_not_what_it_is_told(
+    store_url: str, clock: ManualClock, broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else two that follow would tell each other for ever."""
+    monkeypatch.setattr("chassis.relay.POLL", timedelta(hours=1))
+    await create_tables(store_url)
+    others, follower = Others(), Follower()
+    ours, another = others.member(), others.member()
+    environment = Environment(
+        store=Store(store_url),
+        transport=MemoryTransport(broker, "order"),
+        clock=clock,
+        ids=Uuid7(clock),
+        leadership=lambda *_: follower,
+        hints=lambda *_: ours,
+    )
+    runtime = Runtime(toy_service(), environment)
+    await runtime.writer.start()
+    await runtime.relay.start()
+    try:
+        await wait_until(lambda: follower.asked == 1)
+        another.tell(TOPIC, "")
+        await runtime.writer.execute(add, Add(uuid4()))
+        await wait_until(lambda: bool(ours.told))
+        assert (ours.told, follower.asked) == ([(TOPIC, "")], 2)
+    finally:
+        await runtime.relay.stop()
+        await runtime.writer.stop()
+        await runtime.store.close()
